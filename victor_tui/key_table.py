@@ -310,6 +310,7 @@ DIALOG_KEYS: Mapping[str, tuple[Key, ...]] = {
     "editor": (
         # Priority: in a field, ctrl+x cuts.
         Key("ctrl+x", "edit", "$EDITOR", "answer.edit", "Edit the long text in $EDITOR", show=True, priority=True),
+        Key("ctrl+r", "switch_form", "JSON", "answer.json", "Change between fields and JSON beside the schema", show=True),
     ),
     "answer": (
         # Priority: otherwise the body scrolls sideways. In a field and a tree the arrows move the cursor.

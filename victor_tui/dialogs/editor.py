@@ -16,6 +16,7 @@ from textual.widgets import TextArea
 
 from victor_tui.dialogs.base import Held, ResultT
 from victor_tui.keys import bindings
+from victor_tui.widgets.form import Form
 
 
 class EditorDialog(Held[ResultT]):
@@ -24,7 +25,13 @@ class EditorDialog(Held[ResultT]):
     BINDINGS: ClassVar[list[BindingType]] = bindings("editor")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "switch_form":
+            return bool(self.query(Form))
         return action != "edit" or self._long_text() is not None
+
+    async def action_switch_form(self) -> None:
+        """Change between the fields of the form and its JSON."""
+        await self.query_one(Form).switch()
 
     def _long_text(self) -> TextArea | None:
         """Return the focused text area, or the text area of the answer."""

@@ -70,11 +70,9 @@ class AnswerFields:
                 outcome="answered", value=request.choices[chooser.highlighted].value, comment=comment
             )
         if request.input_schema is not None:
-            from victor_engine.inputs import validate
-
             form = self._dialog.query_one(Form)
             value = form.read()
-            if errors := validate(request.input_schema, value):
+            if errors := form.errors(value):
                 self.show_errors(errors)
                 return None
             return Answer(outcome="answered", value=value, comment=comment)

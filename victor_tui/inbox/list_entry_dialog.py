@@ -65,12 +65,10 @@ class RowDialog(EditorDialog[dict[str, Any] | None]):
             self.dismiss(None)
 
     def action_submit(self) -> None:
-        from victor_engine.inputs import validate
-
         form = self.query_one(Form)
         try:
             value = form.read()
-            errors = validate(self._schema, value)
+            errors = form.errors(value)
         except FormError as error:
             value, errors = None, {error.path: str(error)}
         if errors:

@@ -1,55 +1,48 @@
-"""A form of widgets for a JSON Schema, which reads one typed JSON value."""
+"""A form of widgets for a JSON Schema, which reads one JSON value. The value can also be edited as JSON."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from textual.app import ComposeResult
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import Input, Label, Static, TextArea
-from textual.widgets.selection_list import Selection
+from textual.widgets import Input, Label, OptionList, SelectionList, Static, TextArea
 
-from victor_tui.text import one_line, plain, word
-from victor_tui.widgets.choices import One, Several, Tick
-from victor_tui.widgets.form_fields import (
-    ABSENT,
-    Field,
-    FormError,
-    fields_of,
-    index_of,
-    is_inside,
-    read_scalar,
-    value_at,
-)
+from victor_tui.text import plain
+from victor_tui.widgets.choices import One, Tick
+from victor_tui.widgets.form_fields import Field, FormError, Key, is_inside, json_of, read_json
+from victor_tui.widgets.form_model import FormModel
+from victor_tui.widgets.form_row import FieldRow
+from victor_tui.widgets.form_secrets import mentions_secret, unmasked
+from victor_tui.widgets.json_view import text_lines
+from victor_tui.widgets.lines import LineView
 from victor_tui.widgets.object_list import RowDialogFactory, Rows
-
-_HINTS = {
-    "date": "2026-03-31",
-    "time": "14:30",
-    "date-time": "2026-03-31T14:30:00Z",
-    "email": "name@example.org",
-    "uri": "https://example.org",
-    "duration": "PT1H30M",
-}
 
 
 class Form(Vertical):
-    """The widgets of a schema. `read` returns the value, `show_errors` marks fields and focuses the first.
+    """The widgets of a schema. `read` returns the value, `errors` its errors, `show_errors` shows them.
 
     `row_dialog` creates the dialog of one entry of a list of objects.
     """
 
     DEFAULT_CSS = """
     Form { height: auto; }
+    Form #form-fields { height: auto; }
     Form Tick { border: none; background: $panel; padding: 0 1; height: 1; width: 100%; }
     Form Tick:focus { border: none; padding: 0 1; }
     Form One { max-height: 7; padding: 0 1; }
     Form Several { padding: 0 1; }
+    Form .fixed { padding: 0 1; color: $text-muted; }
     Form .field-error { display: none; }
+    Form #form-json { height: 14; display: none; margin-top: 1; }
+    Form #form-json > Vertical { width: 1fr; }
+    Form #form-json .label { margin-top: 0; }
+    Form #form-json TextArea { height: 1fr; }
+    Form #form-json LineView { height: 1fr; max-height: 100%; margin-left: 1; }
+    Form #form-error { height: auto; color: $error; display: none; margin-top: 1; }
     """
 
     def __init__(
@@ -63,223 +56,257 @@ class Form(Vertical):
         super().__init__(id=id)
         self._row_dialog = row_dialog
         self._schema = schema
-        self._initial = initial
-        fields = fields_of(schema)
-        self.drawable = fields is not None
-        self._fields = fields or [Field((), "json", schema, True)]
-        self._untouched: list[Any] = []
+        self.model = FormModel(schema, initial)
+        self.as_json = False
+        """Whether the value is edited as JSON."""
+        self._json_before = ""
+        self._secrets: dict[str, Any] = {}
+        self._names: dict[Key, str] = {}
+        self._showing = False
+
+    @property
+    def drawable(self) -> bool:
+        return self.model.drawable
 
     def compose(self) -> ComposeResult:
-        if not self.drawable:
-            yield Label("No form exists for this schema: write the answer as JSON.", classes="label")
-        for index, field in enumerate(self._fields):
-            star = ("*", "$warning") if field.required else (" optional", "$text-muted")
-            yield Label(Content.assemble((field.title, "bold"), star), classes="label")
-            if field.schema.get("description") and field.path:
-                note = plain(str(field.schema["description"]))
-                yield Static(Content.styled(note, "$text-muted"), classes="text")
-            yield self._widget(field, f"field-{index}")
-            yield Static(classes="field-error", id=f"error-{index}")
+        with Vertical(id="form-fields"):
+            if not self.drawable:
+                yield Label("No form exists for this schema: write the answer as JSON.", classes="label")
+            for field in self.model.fields:
+                yield self._row(field)
+        with Horizontal(id="form-json"):
+            with Vertical():
+                yield Label("JSON (ctrl+r: fields)", classes="label")
+                yield TextArea(id="json-text", name=".json", compact=True)
+            with Vertical():
+                yield Label("Schema", classes="label")
+                yield LineView(text_lines(json_of(self._schema)), id="json-schema")
+        yield Static(id="form-error")
 
-    def on_mount(self) -> None:
-        """Save the initial values: an optional object that the user did not change can be left out."""
-        self._untouched = [self._read_if_valid(index, field) for index, field in enumerate(self._fields)]
+    def _row(self, field: Field) -> FieldRow:
+        name = self._names.setdefault(field.key, str(len(self._names)))
+        return FieldRow(field, self.model.state(field), name, self._row_dialog)
 
-    def _read_if_valid(self, index: int, field: Field) -> Any:
-        try:
-            return self._read(index, field)
-        except FormError:
-            return ABSENT
+    def _rows(self) -> list[FieldRow]:
+        return list(self.query_one("#form-fields").query_children(FieldRow))
 
-    def _start(self, field: Field) -> Any:
-        found = value_at(self._initial, field.path) if field.path else self._initial
-        return field.schema.get("default") if found is None else found
+    # --- reading -------------------------------------------------------------------------------
 
-    def _widget(self, field: Field, name: str) -> Widget:
-        start = self._start(field)
-        match field.kind:
-            case "boolean":
-                return Tick("yes", value=bool(start), id=name, compact=True)
-            case "enum":
-                values = list(field.schema["enum"])
-                labels = [one_line(word(item), 200) for item in values]
-                return One(labels, index_of(values, start), optional=not field.required, id=name)
-            case "multi":
-                members = field.schema["items"]["enum"]
-                ticked = start if isinstance(start, list) else []
-                rows = [
-                    Selection(Content(one_line(word(item), 200)), index, item in ticked)
-                    for index, item in enumerate(members)
-                ]
-                return Several(*rows, id=name, compact=True)
-            case "rows":
-                entries = start if isinstance(start, list) else []
-                return Rows(
-                    field.schema["items"], entries, title=field.title, dialog=self._row_dialog, id=name
-                )
-            case "text" | "list" | "json":
-                if start is None:
-                    text = ""
-                elif field.kind == "list":
-                    text = "\n".join(str(item) for item in start)
-                else:
-                    text = start if field.kind == "text" else json.dumps(start, indent=2, ensure_ascii=False)
-                hint = {"list": "one entry per line", "json": "JSON", "text": ""}[field.kind]
-                # The name is the suffix of the file in $EDITOR.
-                kind = ".json" if field.kind == "json" else ".txt"
-                return TextArea(text, name=kind, id=name, placeholder=hint, compact=True)
-            case _:
-                text = "" if start is None else str(start)
-                hint = _HINTS.get(str(field.schema.get("format")), "")
-                return Input(text, id=name, placeholder=hint, compact=True)
+    def _take(self) -> None:
+        """Take the state of all widgets over into the model: a change can still be on its way as a message."""
+        for row in self._rows():
+            if row.field.kind != "fixed":
+                self.model.put(row.field, row.read())
 
     def read(self) -> Any:
-        """Return the value of the form. Raises FormError for an invalid field.
+        """Return the value. Raise FormError for an invalid field or invalid JSON."""
+        if self.as_json:
+            text = self.query_one("#json-text", TextArea).text
+            return unmasked(read_json(text, ""), self._secrets) if text.strip() else None
+        self._take()
+        return self.model.read()
 
-        Empty optional fields are left out. So are incomplete optional objects that the user did not change:
-        an unticked check box alone does not require the rest.
-        """
-        if not self._fields[0].path:
-            value = self._read(0, self._fields[0])
-            return None if value is ABSENT else value
-        values = [self._read(index, field) for index, field in enumerate(self._fields)]
-        left_out = self._left_out(values)
-        read: dict[str, Any] = {}
-        for field, found in zip(self._fields, values, strict=True):
-            if found is ABSENT or any(field.path[: len(way)] == way for way in left_out):
-                continue
-            target = read
-            for name in field.path[:-1]:
-                target = target.setdefault(name, {})
-            target[field.path[-1]] = found
-        return read
+    def errors(self, value: Any) -> dict[str, str]:
+        """Return the errors of a value by path; empty if it matches the schema."""
+        return self.model.errors(value)
 
-    def _left_out(self, values: list[Any]) -> list[tuple[str, ...]]:
-        """Return the paths of optional objects that are incomplete and unchanged."""
-        ways = {field.path[:length] for field in self._fields for length in field.optional}
-        left: list[tuple[str, ...]] = []
-        for way in sorted(ways, key=len):
-            inside = [index for index, field in enumerate(self._fields) if field.path[: len(way)] == way]
-            touched = any(values[index] != self._untouched[index] for index in inside)
-            lacks = any(
-                values[index] is ABSENT
-                and self._fields[index].in_object
-                and all(length <= len(way) for length in self._fields[index].optional)
-                for index in inside
-            )
-            if lacks and not touched and value_at(self._initial, way) is None:
-                left.append(way)
-        return left
+    # --- changes -------------------------------------------------------------------------------
 
-    def _read(self, index: int, field: Field) -> Any:
-        widget = self.query_one(f"#field-{index}")
-        if isinstance(widget, Tick):
-            return widget.value
-        if isinstance(widget, One):
-            return field.schema["enum"][widget.picked] if widget.picked is not None else ABSENT
-        if isinstance(widget, Several):
-            picked = sorted(widget.selected)
-            return [field.schema["items"]["enum"][i] for i in picked] if picked or field.required else ABSENT
-        if isinstance(widget, Rows):
-            return widget.rows if widget.rows or field.required else ABSENT
-        assert isinstance(widget, Input | TextArea)
-        text = widget.value if isinstance(widget, Input) else widget.text
-        if field.kind == "list":
-            inner = str(field.schema["items"].get("type"))
-            rows = [read_scalar(inner, line.strip(), field.name) for line in text.split("\n") if line.strip()]
-            return rows if rows or field.required else ABSENT
-        if not text.strip():
-            return ABSENT
-        if field.kind == "json":
-            try:
-                return json.loads(text)
-            except json.JSONDecodeError as error:
-                text = f"line {error.lineno}, column {error.colno}: {error.msg}"
-                raise FormError(field.name, text) from None
-            except (ValueError, RecursionError):
-                raise FormError(
-                    field.name, "is nested too deeply, or has a number that is too long"
-                ) from None
-        return read_scalar(field.kind, text, field.name)
+    async def on_input_changed(self, event: Input.Changed) -> None:
+        await self._changed(event.input)
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        self._check_while_typing(event.input)
-
-    def on_text_area_changed(self, event: TextArea.Changed) -> None:
-        self._check_while_typing(event.text_area)
-
-    def on_rows_changed(self, event: Rows.Changed) -> None:
-        event.stop()
-        self._check_while_typing(event.rows)
-
-    def _check_while_typing(self, widget: Widget) -> None:
-        """Show the errors of a field under it. An empty field has no errors."""
-        index = int((widget.id or "field-0").removeprefix("field-"))
-        field = self._fields[index]
-        errors: dict[str, str] = {}
-        try:
-            value = self._read(index, field)
-        except FormError as error:
-            errors = {"": str(error)}
+    async def on_text_area_changed(self, event: TextArea.Changed) -> None:
+        if event.text_area.id == "json-text":
+            self._check_json()
         else:
-            if value is not ABSENT and value != []:
-                from victor_engine.inputs import validate
+            await self._changed(event.text_area)
 
-                errors = validate(field.schema, value)
-        self._show_field_errors(index, [f"{path}: {text}" if path else text for path, text in errors.items()])
+    async def on_checkbox_changed(self, event: Tick.Changed) -> None:
+        await self._changed(event.checkbox)
 
-    def _show_field_errors(self, index: int, errors: list[str]) -> None:
-        line = self.query_one(f"#error-{index}", Static)
-        line.display = bool(errors)
-        line.update(Content(plain("; ".join(errors))))
+    async def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        if isinstance(event.option_list, One):
+            await self._changed(event.option_list)
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return the values of all widgets for a draft."""
-        found: dict[str, Any] = {}
-        for index in range(len(self._fields)):
-            widget = self.query_one(f"#field-{index}")
-            if isinstance(widget, Several):
-                found[str(widget.id)] = list(widget.selected)
-            elif isinstance(widget, One):
-                found[str(widget.id)] = widget.picked
-            elif isinstance(widget, Rows):
-                found[str(widget.id)] = widget.rows
-            elif isinstance(widget, TextArea):
-                found[str(widget.id)] = widget.text
-            elif isinstance(widget, Input | Tick):
-                found[str(widget.id)] = widget.value
-        return found
+    async def on_selection_list_selected_changed(self, event: SelectionList.SelectedChanged[int]) -> None:
+        await self._changed(event.selection_list)
 
-    def restore(self, draft: Mapping[str, Any]) -> None:
-        """Restore the values of a snapshot."""
-        for name, value in draft.items():
-            widget = self.query_one(f"#{name}")
-            if isinstance(widget, Several):
-                widget.deselect_all()
-                for item in value:
-                    widget.select(item)
-            elif isinstance(widget, One):
-                widget.picked = value
-            elif isinstance(widget, Rows):
-                widget.rows = value
-            elif isinstance(widget, TextArea):
-                widget.text = value
-            elif isinstance(widget, Input | Tick):
-                widget.value = value
+    async def on_rows_changed(self, event: Rows.Changed) -> None:
+        event.stop()
+        await self._changed(event.rows)
+
+    async def _changed(self, widget: Widget) -> None:
+        row = widget.parent
+        if not isinstance(row, FieldRow) or not row.is_attached:
+            return
+        self.model.put(row.field, row.read())
+        if not isinstance(widget, One | Tick):
+            self._check(row)
+        self._show_rules([])
+        await self.show_fields()
+
+    def _check(self, row: FieldRow) -> None:
+        errors = self.model.field_errors(row.field)
+        row.show_errors([f"{path}: {text}" if path else text for path, text in errors.items()])
+
+    async def show_fields(self) -> None:
+        """Show the fields for the present state: add and remove the fields that depend on others."""
+        if not self.model.update() or self._showing:
+            return
+        self._showing = True
+        try:
+            while (shown := list(self.model.fields)) and await self._show(shown):
+                if shown == self.model.fields:
+                    break
+        finally:
+            self._showing = False
+
+    async def _show(self, fields: list[Field]) -> bool:
+        place = self.query_one("#form-fields")
+        rows = {row.field.key: row for row in self._rows()}
+        focused = self.screen.focused if self.is_attached else None
+        gone = [row for key, row in rows.items() if key not in {field.key for field in fields}]
+        after: Widget | None = None
+        for field in fields:
+            row = rows.get(field.key)
+            if row is not None and _same_widget(row.field, field):
+                row.show(field)
+            else:
+                if row is not None:
+                    await row.remove()
+                row = self._row(field)
+                if after is None:
+                    await place.mount(row, before=0 if place.children else None)
+                else:
+                    await place.mount(row, after=after)
+            after = row
+        for row in gone:
+            if focused is not None and focused in row.walk_children():
+                self.screen.focus_next()
+            await row.remove()
+        return True
+
+    # --- errors --------------------------------------------------------------------------------
+
+    def _show_rules(self, texts: list[str]) -> None:
+        """Show rules of the whole value at the foot of the form."""
+        line = self.query_one("#form-error", Static)
+        line.display = bool(texts)
+        line.update(Content(plain("\n".join(texts))))
 
     def show_errors(self, errors: Mapping[str, str]) -> bool:
-        """Show each error under its field and focus the first field.
+        """Show each error under its field, and those of the whole form at its foot. Focus the first field.
 
         Return False if no error belongs to a field.
         """
-        first = True
-        for index, field in enumerate(self._fields):
-            own = [text for path, text in errors.items() if path == field.name or is_inside(path, field.name)]
-            self._show_field_errors(index, own)
-            if own and first:
-                first = False
-                self.query_one(f"#field-{index}").focus()
-        return not first
+        left = dict(errors)
+        first: FieldRow | None = None
+        for row in self._rows() if not self.as_json else ():
+            if row.field.kind in ("variant", "fixed"):
+                continue
+            name = row.field.name
+            own = [path for path in left if path == name or is_inside(path, name)]
+            row.show_errors([left.pop(path) for path in own])
+            if own and first is None:
+                first = row
+        left.pop("comment", None)
+        self._show_rules([f"{path}: {text}" if path else text for path, text in left.items()])
+        if first is not None:
+            first.widget.focus()
+        elif self.as_json:
+            self.query_one("#json-text").focus()
+        return first is not None or self.as_json
+
+    # --- JSON ----------------------------------------------------------------------------------
+
+    async def switch(self) -> None:
+        """Change between fields and JSON. Invalid JSON, or JSON without fields, stays, with the reason."""
+        if not self.as_json:
+            self._take()
+            text, self._secrets = self.model.json()
+            self._json_before = text
+            self._show_json(text)
+            self.query_one("#json-text").focus()
+            return
+        text = self.query_one("#json-text", TextArea).text
+        if text != self._json_before:
+            try:
+                self.model.load(text, self._secrets)
+            except FormError as error:
+                self._show_rules([f"{error.path}: {error}" if error.path else str(error)])
+                return
+            await self._rebuild()
+        self._hide_json()
+        self.focus_first()
+
+    def _show_json(self, text: str) -> None:
+        self.as_json = True
+        self.query_one("#form-fields").display = False
+        self.query_one("#form-json").display = True
+        self.query_one("#json-text", TextArea).text = text
+        self._show_rules([])
+
+    def _hide_json(self) -> None:
+        self.as_json = False
+        self.query_one("#form-fields").display = True
+        self.query_one("#form-json").display = False
+        self._show_rules([])
+
+    async def _rebuild(self) -> None:
+        place = self.query_one("#form-fields")
+        await place.query_children(FieldRow).remove()
+        await place.mount_all([self._row(field) for field in self.model.fields])
+
+    def _check_json(self) -> None:
+        """Show the first error of the JSON text while it is typed."""
+        if not self.as_json:
+            return
+        try:
+            value = self.read()
+        except FormError as error:
+            self._show_rules([str(error)])
+            return
+        errors = {} if value is None else self.model.errors(value)
+        self._show_rules([f"{path}: {text}" if path else text for path, text in errors.items()][:4])
+
+    # --- drafts --------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the input for a draft, without secrets."""
+        self._take()
+        found = self.model.draft()
+        if self.as_json and not mentions_secret(self._schema):
+            found["json"] = self.query_one("#json-text", TextArea).text
+        return found
+
+    def restore(self, draft: Mapping[str, Any]) -> None:
+        """Restore the input of a draft."""
+        self.model.restore(draft)
+
+        async def show() -> None:
+            await self._rebuild()
+            if isinstance(draft.get("json"), str):
+                self._json_before = self.model.json()[0]
+                self._show_json(draft["json"])
+                self.query_one("#json-text").focus()
+            elif self.screen.focused is None:
+                self.focus_first()
+
+        self.call_next(show)
 
     def focus_first(self) -> None:
-        self.query_one("#field-0").focus()
+        for row in self._rows():
+            if row.widget.focusable:
+                row.widget.focus()
+                return
+
+
+def _same_widget(old: Field, new: Field) -> bool:
+    """Return whether the widget of a field can stay, with its cursor, for a changed schema."""
+    if new.kind == "rows":
+        return bool(old.schema["items"] == new.schema["items"])
+    shown = (new.options, new.labels, new.secret)
+    same = (old.options, old.labels, old.secret) == shown
+    if new.kind in ("enum", "variant"):
+        return same and old.required == new.required
+    return same and (new.kind != "fixed" or old.default == new.default)

@@ -15,6 +15,7 @@ from textual.widgets.option_list import Option
 
 from victor_tui.keys import bindings
 from victor_tui.text import one_line, word
+from victor_tui.widgets.form_secrets import masked
 
 RowDialogFactory = Callable[[str, Mapping[str, Any], Any], ModalScreen[dict[str, Any] | None]]
 """Creates the dialog of one entry from a title, the schema of the entry, and the entry, or None for a new
@@ -67,7 +68,10 @@ class Rows(OptionList):
         self._show(self.highlighted or 0)
 
     def _entries(self) -> list[Option]:
-        lines = [Option(Content(f"{number}  {summary(row)}")) for number, row in enumerate(self._rows, 1)]
+        lines = [
+            Option(Content(f"{number}  {summary(masked(self._schema, row, {}))}"))
+            for number, row in enumerate(self._rows, 1)
+        ]
         keys = "a adds · enter edits · x removes · J K move" if self._rows else "a or enter adds one"
         return [*lines, Option(Content.assemble(("+  ", "bold"), (keys, "$text-muted")))]
 
