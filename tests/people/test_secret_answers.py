@@ -329,3 +329,29 @@ def test_secret_fields_of_a_schema_are_split_and_joined(
     assert with_secrets(masked, secrets) == value
     assert bool(secret_fields(schema)) == (bool(secrets) or "if" in schema)
     assert all(map(nameable, secret_fields(schema)))
+
+
+async def test_versions_from_before_the_encryption_keep_the_value_in_the_state_with_a_warning(
+    root: Path,
+) -> None:
+    """The store says which versions are that old; the migration writes it."""
+    with acting_as(ME):
+        engine = await Engine.open(root, root / ".state", fire=False)
+        await engine.close()
+        other = sqlite3.connect(root / ".state" / "victor.db")
+        other.execute("INSERT INTO meta (key, value) SELECT 'secret_answers.after', MAX(id) FROM definitions")
+        other.commit()
+        other.close()
+        engine = await Engine.open(root, root / ".state", fire=False)
+        try:
+            run = await engine.start_run("login")
+            question = await asked(engine)
+            value = {"user": "ana", "password": SECRET, "pin": 1}
+            done = await engine.answer(question.id, 1, Answer(outcome="answered", value=value))
+            assert done.answer == value
+            (warning,) = await engine.events(EventQuery(kinds=("run.warning",)))
+            assert "password, pin of the answer are stored in plain text" in warning.data["message"]
+            assert (await ended(engine, run.id)).state["ask"] == value
+            assert rows(root) == []
+        finally:
+            await engine.close()

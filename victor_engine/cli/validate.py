@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from victor_engine.config import Config
     from victor_engine.definition.expressions.expression import FunctionRegistry
     from victor_engine.definition.model import WorkflowDefinition
+    from victor_engine.definition.reader import Reader
     from victor_engine.store.snapshot import SnapshotReader
     from victor_engine.work.bindings import BindingTable
 
@@ -183,6 +184,7 @@ def _check(path: Path, explicit: str | None, strict: bool, stores: Stores) -> tu
         elif config is not None:
             place = result.readers[definition.name].key_place("version")
             problems += _stored_notice(definition, path, place, stores, config.workspace)
+        problems += _secret_key(definition, result.nodes[definition.name], path)
         people = config or load_config(path.resolve().parent)
         problems += check_people(
             definition, result.nodes[definition.name], people, str(path), validating=True
@@ -199,6 +201,22 @@ def _socket(config: Config) -> list[ProblemInfo]:
     from victor_engine.service.paths import Paths, state_directory
 
     return problems(Paths(config.workspace, state_directory(config.workspace)), config, validating=True)
+
+
+def _secret_key(
+    definition: WorkflowDefinition, readers: Mapping[str, Reader], path: Path
+) -> Iterator[ProblemInfo]:
+    """Yield a warning if an engine of this user could not encrypt the secret fields of an answer."""
+    from victor_engine.api import ProblemInfo
+    from victor_engine.definition.model import HITLNode
+    from victor_engine.definition.secret_fields import asked_secrets
+    from victor_engine.people.secret_answers import key_problem
+
+    for node in definition.nodes.values():
+        if isinstance(node, HITLNode) and asked_secrets(node) and (problem := key_problem()) is not None:
+            line, column = readers[node.id].place("input_schema")
+            message = f"node {node.id!r} asks for secret fields, and the question will be refused: {problem}"
+            yield ProblemInfo("warning", message, str(path), line, column)
 
 
 def _schedule(

@@ -31,8 +31,9 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 class Document:
     """One document: its values, and by path the places of values and keys and the source texts of scalars.
 
-    `blocks` has the first line of the content of each block scalar, and its indentation. `spans` has the first
-    and the last line of each value, from 0. `count` is the number of values.
+    `blocks` has the first line of the content of each block scalar, and its indentation. `folded` has the lines in the
+    file of each folded one (`>`). `quoted` are the scalars in quotes. `spans` has the first and the last line of each
+    value, from 0. `count` is the number of values.
     """
 
     data: Any = None
@@ -40,6 +41,8 @@ class Document:
     keys: dict[Path, tuple[int, int]] = field(default_factory=dict)
     texts: dict[Path, str] = field(default_factory=dict)
     blocks: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    folded: dict[Path, tuple[str, ...]] = field(default_factory=dict)
+    quoted: set[Path] = field(default_factory=set)
     spans: dict[Path, tuple[int, int]] = field(default_factory=dict)
     count: int = 0
 
@@ -103,6 +106,10 @@ def _build(loader: Any, node: Any, path: Path, document: Document, lines: list[s
             first += 1
         indent = len(lines[first]) - len(lines[first].lstrip()) if first < len(lines) else 0
         document.blocks[path] = (mark.line + 2, indent)
+        if node.style == ">":
+            document.folded[path] = tuple(lines[mark.line + 1 : node.end_mark.line])
+    elif node.style:
+        document.quoted.add(path)
     return _plain(scalar(loader, node), node.value)
 
 

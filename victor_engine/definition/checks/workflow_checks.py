@@ -10,6 +10,8 @@ from typing import Any
 from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.definition.checks.human_checks import check_hitl
 from victor_engine.definition.checks.reserved_names import check_reserved
+from victor_engine.definition.checks.secret_checks import check_secrets
+from victor_engine.definition.checks.text_places import place_in_text
 from victor_engine.definition.expressions.expression import (
     ExpressionProblem,
     FunctionRegistry,
@@ -70,6 +72,7 @@ def check_workflow(
             _check_breaker(node, node_reader, problems)
         _check_interrupt(node, node_reader, problems)
     check_reserved(definition, reader, readers, problems)
+    check_secrets(definition, readers, problems)
     _check_schedule(definition, reader, problems)
 
 
@@ -153,19 +156,9 @@ def _check_reachable(
 def _language(found: list[ExpressionProblem], reader: Reader, key: str, problems: Problems) -> None:
     """Add the problems inside a text, with their places in the file."""
     path = (*reader.path, key)
-    block = reader.document.blocks.get(path)
-    line0, column0 = reader.document.place(path)
     for problem in found:
-        if block is not None:
-            place = (block[0] + problem.line - 1, block[1] + problem.column)
-        else:
-            quoted = 0 if reader.document.texts.get(path, "") == "" else 1
-            place = (
-                line0 + problem.line - 1,
-                column0 + problem.column - 1 + quoted if problem.line == 1 else problem.column,
-            )
         problems.warning(
-            place,
+            place_in_text(reader.document, path, problem.line, problem.column),
             f"{reader.what}: {problem.message}; the node fails if it is reached",
             "Register a function for it, or bind a compute node to a command",
         )
