@@ -12,12 +12,17 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.engine.support import workspace
 from tests.scheduling.test_loop import ALICE, START, World, world
 from victor_engine.api import ScheduleSpec
+from victor_engine.clock import FakeClock
 from victor_engine.domain.transitions import SCHEDULE_TRANSITIONS, ScheduleCommand
+from victor_engine.engine import Engine
 from victor_engine.errors import ConflictError, FencedError, StoreError, UsageError
+from victor_engine.identity import acting_as
+from victor_engine.scheduling import policy, stored_schedules
 from victor_engine.scheduling import schedule_commands as ops
-from victor_engine.scheduling import stored_schedules
+from victor_engine.scheduling.timing import Timing
 from victor_engine.store.db import Tx
 
 
@@ -411,3 +416,61 @@ async def test_a_command_on_a_schedule_follows_the_table(tmp_path: Path, command
         found = await w.store.read(lambda c: stored_schedules.find(c, schedule))
         assert found is not None
         assert found.status == (following or status)
+
+
+# --- catchup: latest ------------------------------------------------------------------------------
+
+WEEKENDS = """
+calendars: {wk: {weekly: [{days: [sat, sun]}]}}
+"""
+NIGHTLY = """
+workflows:
+  w:
+    schedule: {cron: "0 2 * * *", catchup: latest, exclude: wk}
+    nodes: [{id: a, type: transform, transform: "x = 1"}]
+"""
+
+
+async def test_the_latest_fire_that_may_run_is_caught_up(tmp_path: Path) -> None:
+    """Down from Thursday until Sunday, with weekends excluded: the fire of Friday runs."""
+    root = workspace(tmp_path, {"victor.yaml": WEEKENDS, "workflows/w.yaml": NIGHTLY})
+    for moment in (datetime(2026, 11, 26, 1, tzinfo=UTC), datetime(2026, 11, 29, 12, tzinfo=UTC)):
+        clock = FakeClock(moment)
+        with acting_as(ALICE):
+            engine = await Engine.open(root, root / ".state", clock=clock)
+        try:
+            async with asyncio.timeout(30):
+                while moment.day == 29 and len(await engine.fires()) < 4:
+                    await asyncio.sleep(0.01)
+            fires = {fire.local[:10]: (fire.outcome, fire.reason) for fire in await engine.fires()}
+        finally:
+            await engine.close()
+    assert {day: outcome for day, (outcome, _) in fires.items()} == {
+        "2026-11-26": "missed",
+        "2026-11-27": "started",
+        "2026-11-28": "skipped",
+        "2026-11-29": "skipped",
+    }
+    assert fires["2026-11-26"][1].endswith(
+        "catchup is latest, and the fire of 2026-11-27T02:00 is the newest that may run"
+    )
+    assert fires["2026-11-28"][1] == "excluded by calendar wk: sat, sun"
+
+
+def test_the_latest_fire_is_not_older_than_the_window() -> None:
+    spec = ScheduleSpec(workflow="w", cron="0 * * * *", catchup="latest", catchup_window=600.0)
+    timing = Timing.from_spec(spec, "s", at(8, 0))
+    fires = policy.backlog(timing, at(8, 30), at(11, 30)).fires
+    reasons = [each.missed for each in policy.apply_catchup(spec, timing, fires, at(11, 30), 60.0)]
+    assert all(reason is not None and "older than the catch-up window" in reason for reason in reasons)
+
+
+async def test_only_as_many_runs_are_cancelled_as_needed(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        await w.add(cron="0 * * * *", overlap="cancel_running", max_active_runs=2)
+        for hour in (9, 10):
+            await w.at(at(hour, 0, 1))
+        await w.store.write(lambda tx: tx.execute("UPDATE runs SET status = 'running'"))
+        await w.at(at(11, 0, 1))
+        assert w.cancelled == [1]
+        assert await w.outcomes() == ["started", "started", "queued"]

@@ -344,7 +344,13 @@ class SchedulerLoop:
             if not firing.is_decided(row, due.cut.first):
                 firing.record(row, due.cut.first, FireOutcome.MISSED, f"{reason} ({due.cut})")
         grace = max(row.spec.misfire_grace, self.poll_interval)
-        decisions = policy.apply_catchup(row.spec, timing, due.fires, tx.now, grace, self._timer.gaps)
+
+        def is_excluded(nominal: Nominal) -> bool:
+            return firing.exclusion_reason(row, nominal) is not None
+
+        decisions = policy.apply_catchup(
+            row.spec, timing, due.fires, tx.now, grace, self._timer.gaps, is_excluded
+        )
         for decision in decisions:
             if decision.missed is not None:
                 excluded = firing.excluded_or_skipped(row, decision.nominal)

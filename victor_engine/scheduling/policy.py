@@ -6,7 +6,7 @@ The scheduling loop reads and writes; this module only decides.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
@@ -95,8 +95,11 @@ def apply_catchup(
     now: datetime,
     grace: float,
     gaps: Sequence[Gap] = (),
+    excluded: Callable[[Nominal], bool] = lambda nominal: False,
 ) -> list[CatchupDecision]:
     """Return for each due fire whether it runs or is missed, oldest first.
+
+    With `latest`, the newest fire runs that no calendar excludes and that is not older than the catch-up window.
 
     Args:
         spec: The spec with `catchup` and `catchup_window`.
@@ -105,9 +108,13 @@ def apply_catchup(
         now: The present instant.
         grace: Seconds after which a due fire is a misfire. A misfire runs only if `catchup` allows it.
         gaps: The downtimes that explain missed fires.
+        excluded: Returns whether a calendar of the schedule excludes a fire.
     """
     limit = now - timedelta(seconds=grace)
     oldest = now - timedelta(seconds=spec.catchup_window) if spec.catchup_window is not None else None
+    latest = None
+    if spec.catchup == "latest":
+        latest = next((each for each in reversed(fires) if not excluded(each)), None)
     decisions: list[CatchupDecision] = []
     span = ""
     for nominal in fires:
@@ -121,10 +128,11 @@ def apply_catchup(
         why = f"missed: {gap if gap is not None else span}"
         if spec.catchup == "none":
             decisions.append(CatchupDecision(nominal, f"{why}; catchup is off"))
-        elif spec.catchup == "latest" and nominal is not fires[-1]:
-            decisions.append(CatchupDecision(nominal, f"{why}; catchup is latest, and a later fire runs"))
         elif oldest is not None and nominal.instant < oldest:
             decisions.append(CatchupDecision(nominal, f"{why}; older than the catch-up window"))
+        elif latest is not None and nominal.instant < latest.instant:
+            words = f"catchup is latest, and the fire of {latest.local} is the newest that may run"
+            decisions.append(CatchupDecision(nominal, f"{why}; {words}"))
         else:
             late = elapsed((now - due).total_seconds())
             decisions.append(CatchupDecision(nominal, None, f"caught up, {late} late"))
@@ -155,8 +163,11 @@ def apply_overlap(
     words = f"run {last.run_id} is still {last.status}"
     prefix = f"{late}; " if late else ""
     if spec.overlap == "cancel_running":
-        reason = f"{prefix}{words}; it is cancelled first (overlap is cancel_running)"
-        return OverlapDecision(FireOutcome.QUEUED, reason, tuple(run.key for run in active))
+        # The oldest runs give up their places, as many as needed for one more run.
+        oldest = active[: len(active) - spec.max_active_runs + 1]
+        words = ", ".join(f"run {run.run_id}" for run in oldest)
+        reason = f"{prefix}{words} is cancelled first (overlap is cancel_running)"
+        return OverlapDecision(FireOutcome.QUEUED, reason, tuple(run.key for run in oldest))
     if spec.overlap == "skip" and not (late and spec.catchup == "all"):
         return OverlapDecision(FireOutcome.SKIPPED, f"{words}, and overlap is skip")
     if spec.overlap == "buffer_one" and held:
