@@ -23,6 +23,7 @@ from textual.worker import Worker, WorkerCancelled, WorkerFailed
 from victor_engine.api import EngineInfo, Port, RequestQuery
 from victor_engine.clock import Clock
 from victor_engine.errors import VictorError
+from victor_engine.identity import user_name
 from victor_tui.app_context import Console
 from victor_tui.attention import Announcer
 from victor_tui.config import console_settings, theme_name
@@ -199,6 +200,10 @@ class VictorApp(Console):
         if self.lost:
             self.notify("Connected to the engine again.", markup=False)
         self.lost = ""
+        if engine.engine_user not in ("", user_name(os.geteuid())):
+            kind = "daemon" if engine.mode == "daemon" else "engine"
+            where = f"Attached to the {kind} of {engine.engine_user}: process {engine.pid}, socket {engine.socket}."
+            self.notify(clean(where), markup=False)
         if not self.is_headless:
             self._detect_terminal(Path(engine.workspace))
         if not engine.trusted:

@@ -19,7 +19,8 @@ SECOND = 65534
 """The user id and group id of the second user, `nobody`."""
 
 _AS_USER = """
-import encodings.idna, encodings.unicode_escape, importlib, json, os, pkgutil, socket, sys
+import encodings.ascii, encodings.idna, encodings.latin_1, encodings.unicode_escape
+import importlib, json, os, pkgutil, socket, sys
 uid, everything = int(sys.argv[1]), sys.argv[2] == "all"
 if everything:
     # The second user may have no read permission for this installation, so import all of it before.

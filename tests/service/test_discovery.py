@@ -18,9 +18,10 @@ from tests.service import second_user
 from tests.service.engines import daemon, record_of
 from tests.service.second_user import SECOND, Shell
 from victor_engine.cli.main import main
+from victor_engine.errors import EngineUnavailableError
 from victor_engine.identity import acting_as
 from victor_engine.service import engine_record
-from victor_engine.service.connect import attach, find, open_engine
+from victor_engine.service.connect import attach, find, open_console, open_engine
 from victor_engine.service.engine_record import EngineRecord
 from victor_engine.service.paths import Paths, workspace_name
 
@@ -55,6 +56,10 @@ async def test_an_engine_with_another_state_directory_is_found(
         assert (await port.engine()).state_dir == str(folder / "service")
         await port.close()
         assert await attach(find(root, folder / "mine"), "cli") is None
+        with pytest.raises(
+            EngineUnavailableError, match=f"has the state directory {folder / 'service'}: omit --state-dir"
+        ):
+            await open_console(workspace=root, state=folder / "mine", attach_only=True)
         monkeypatch.setenv("VICTOR_STATE", str(folder / "mine"))
         assert await attach(find(root), "cli") is None
     finally:
@@ -70,7 +75,10 @@ def test_another_user_gets_a_plain_error_until_the_engine_is_killed(
     with daemon(folder, root, folder / "state") as engine:
         ended = second.run(*words)
         assert ended.returncode == 6, ended
-        assert "permission denied: nobody cannot connect to the engine at" in ended.stderr
+        assert (
+            f"the socket of the engine of root (process {engine.pid}) does not admit nobody, ask root"
+            in ended.stderr
+        )
         assert "for a role" in ended.stderr
         refused = second.run("--workspace", str(root), "--state-dir", str(folder / "state"), "runs", "list")
         assert refused.returncode == 6
@@ -80,7 +88,10 @@ def test_another_user_gets_a_plain_error_until_the_engine_is_killed(
         assert record_of(folder, root).exists()
         ended = second.run(*words, HOME=str(folder / "nothing"))
         assert ended.returncode == 8, ended
-        assert "victor.db does not exist: no engine runs" in ended.stderr
+        assert (
+            f"the engine of root (process {engine.pid}) of {root} has ended; start it again as root"
+            in ended.stderr
+        )
         started = second.run("--workspace", str(root), "--state-dir", str(folder / "state"), "runs", "list")
         assert started.returncode == 6
         assert "belongs to another user, and no engine runs on it" in started.stderr

@@ -79,7 +79,7 @@ def test_another_user_with_a_role_needs_no_file_of_the_state_directory(
         engine.wait()
         assert sock.exists()
         stale = second.run(*words, "runs", "list")
-        assert "no engine runs" in stale.stderr
+        assert f"the engine of root (process {engine.pid}) of {root} has ended" in stale.stderr
     with daemon(folder, root, state):
         assert second.run(*words, "inbox", "list").returncode == 0
 

@@ -20,7 +20,7 @@ from victor_engine.errors import (
 )
 from victor_engine.identity import current_actor, local_actor, user_name
 from victor_engine.service.engine_lock import EngineLock, engine_owner
-from victor_engine.service.finding import attach
+from victor_engine.service.finding import attach, how_to_start
 from victor_engine.service.memory import settle
 from victor_engine.service.paths import Paths, locate
 from victor_engine.service.signals import Signals
@@ -39,14 +39,6 @@ def find(workspace: Path | str | None = None, state_dir: Path | str | None = Non
     """Return the workspace and the state directory. `state_dir` has precedence over the environment."""
     paths = locate(workspace)
     return Paths(paths.workspace, Path(state_dir).expanduser().absolute()) if state_dir is not None else paths
-
-
-def how_to_start(paths: Paths) -> str:
-    """Return a message that no engine runs, with the ways to start one."""
-    return (
-        f"no engine runs on {paths.state_dir}; start one with `victor scheduler start`, or open "
-        f"victor-tui in {paths.workspace}"
-    )
 
 
 async def how_it_ended(paths: Paths) -> str:

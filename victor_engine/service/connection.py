@@ -47,7 +47,7 @@ class Connection:
         `trusted` are the user ids that the engine may have in addition to root; by default, only the user of this
         process. Raise PermissionDeniedError if another user listens, or if the socket does not accept this user;
         EngineUnavailableError if no process listens (with `stale` in the details), or if it uses another version
-        of the protocol.
+        of the protocol. `closed` in the details says that the permissions of the socket do not admit this user.
         """
         try:
             reader, writer = await asyncio.open_unix_connection(str(path), limit=protocol.MAX_MESSAGE)
@@ -231,7 +231,8 @@ def _unreachable(path: Path, error: OSError) -> VictorError:
     if error.errno in (errno.EACCES, errno.EPERM):
         return PermissionDeniedError(
             f"permission denied: {user_name(os.geteuid())} cannot connect to the engine at {path}, ask its owner "
-            "for a role: `permissions` in the scheduler.yaml of the engine"
+            "for a role: `permissions` in the scheduler.yaml of the engine",
+            closed=True,
         )
     stale = error.errno in (errno.ENOENT, errno.ECONNREFUSED, errno.ENOTDIR)
     return EngineUnavailableError(

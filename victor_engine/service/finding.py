@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from victor_engine.api import Port
 from victor_engine.errors import EngineUnavailableError, PermissionDeniedError, VictorError
+from victor_engine.identity import user_name
 from victor_engine.service import engine_record
 from victor_engine.service.engine_lock import engine_owner
 from victor_engine.service.engine_record import EngineRecord
@@ -48,10 +49,35 @@ async def _attach(paths: Paths, via: str) -> Client | None:
         except EngineUnavailableError as error:
             if not error.details.get("stale"):
                 raise
-        except PermissionDeniedError:
-            if is_running(record):
+        except PermissionDeniedError as error:
+            if not error.details.get("closed"):
                 raise
+            if is_running(record):
+                me = user_name(os.geteuid())
+                raise PermissionDeniedError(
+                    f"permission denied: the socket of the engine of {record.user} (process {record.pid}) does not admit "
+                    f"{me}, ask {record.user} for a role: `permissions` in the scheduler.yaml of the engine"
+                ) from error
     return None
+
+
+def how_to_start(paths: Paths) -> str:
+    """Return a message that no engine runs, with the ways to start one."""
+    for record in engine_record.find(paths.workspace, configured=_configured_sockets()):
+        if is_running(record):
+            return (
+                f"no engine runs on {paths.state_dir}; the engine of {record.user} (process {record.pid}) of this "
+                f"workspace has the state directory {record.state_dir}: omit --state-dir and VICTOR_STATE to use it"
+            )
+        if record.uid != os.geteuid():
+            return (
+                f"the engine of {record.user} (process {record.pid}) of {paths.workspace} has ended; start it again as "
+                f"{record.user}: victor scheduler start"
+            )
+    return (
+        f"no engine runs on {paths.state_dir}; start one with `victor scheduler start`, or open "
+        f"victor-tui in {paths.workspace}"
+    )
 
 
 def _configured_sockets() -> Iterator[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -15,6 +16,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from victor_engine.api import EngineInfo, RequestInfo
+from victor_engine.identity import user_name
 from victor_tui.inbox.urgency import urgency
 from victor_tui.keys import SCREENS
 from victor_tui.text import clean, fit_path
@@ -39,13 +41,19 @@ class HeaderState:
         return next((tone for tone in ("bad", "warn", "wait") if tone in tones), "dim")
 
 
+SOCKET_WIDTH = 140
+"""Minimum width of the terminal for the socket of the engine."""
+
 Piece = tuple[str, Tone]
 _ACTIVE = Style(reverse=True)
 """Added to the style of the name of the current screen."""
 
 
-def engine_words(state: HeaderState) -> Piece:
-    """Return the engine in use: the embedded engine, a daemon, the engine of another console, or none."""
+def engine_words(state: HeaderState, width: int = 80) -> Piece:
+    """Return the engine in use: the embedded engine, a daemon, the engine of another console, or none.
+
+    The user is shown if it is not the user of the console, and the socket if there is space.
+    """
     engine = state.engine
     if state.problem:
         return state.problem, "bad"
@@ -58,7 +66,10 @@ def engine_words(state: HeaderState) -> Piece:
     if state.owns_engine:
         return f"engine here · {engine.pid}", "ok"
     kind = "daemon" if engine.mode == "daemon" else "engine"
-    return f"{kind} · {engine.pid}", "ok"
+    if engine.engine_user not in ("", user_name(os.geteuid())):
+        kind += f" of {engine.engine_user}"
+    where = f" · {engine.socket}" if engine.socket and width >= SOCKET_WIDTH else ""
+    return f"{kind} · {engine.pid}{where}", "ok"
 
 
 class HeaderBar(Widget):
@@ -114,7 +125,7 @@ class HeaderBar(Widget):
                 right.append((f"◌ {engine.queued} queued  ", "dim"))
             if engine.failed_recently:
                 right.append((f"✗ {engine.failed_recently} failed 24h  ", "bad"))
-        words, tone = engine_words(state)
+        words, tone = engine_words(state, self.size.width)
         right += [(clean(words), tone), (f"  {clock:%H:%M:%S} {clock:%Z} ", "head")]
         space = self.size.width - sum(len(text) for text, _ in right) - 10
         path = fit_path(workspace, space, str(Path.home())) if space >= 8 else ""
