@@ -173,6 +173,7 @@ def main() -> None:
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
     importlib.import_module("encodings.idna")
+    importlib.import_module("encodings.ascii")
     with tempfile.TemporaryDirectory(prefix="victor-users-") as name:
         folder = Path(name)
         folder.chmod(0o755)
