@@ -190,6 +190,38 @@ def rows(root: Path) -> list[Any]:
         connection.close()
 
 
+async def test_a_field_that_was_left_out_is_empty_and_a_missing_answer_fails(
+    engine: Engine, root: Path
+) -> None:
+    run = await engine.start_run("login")
+    question = await asked(engine)
+    value = {"user": "ana", "password": SECRET}
+    await engine.answer(question.id, 1, Answer(outcome="answered", value=value))
+    found = await ended(engine, run.id)
+    assert found.run.status == "succeeded", found.run.error
+    assert found.state["use"]["seen"]["pin"] == ""
+    (root / "hold").touch()
+    run = await engine.start_run("login")
+    question = await asked(engine)
+    await engine.answer(question.id, 1, Answer(outcome="answered", value=value))
+    async with asyncio.timeout(20):
+        while not (root / "started").exists():
+            await asyncio.sleep(0.01)
+    await engine.cancel_run(run.id)
+    await ended(engine, run.id)
+    (root / "hold").unlink()
+    # The secret was deleted with the run, so the node cannot get it again.
+    before = (await engine.engine()).last_event
+    await engine.retry_run(run.id)
+    async with asyncio.timeout(20):
+        async for event in engine.subscribe(before):
+            if event.kind == "run.finished":
+                break
+    failed = (await engine.run(run.id)).run.error
+    assert failed is not None
+    assert (failed.type, "it was deleted when the run ended" in failed.message) == ("SecretAnswerError", True)
+
+
 async def test_an_invalid_secret_is_refused_without_its_value(engine: Engine, root: Path) -> None:
     await engine.start_run("login")
     question = await asked(engine)

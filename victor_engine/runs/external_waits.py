@@ -129,7 +129,8 @@ class ExternalWaits:
     async def with_answers(self, value: Any) -> Any:
         """Return a value with its references to secret answers replaced. Raise NodeError if one is missing."""
         masker = self.bindings.secrets.masker
-        return await with_answers(value, self.record.definition, self.run.id, self.store, masker)
+        record = self.record
+        return await with_answers(value, record.definition, self.run.id, record.state, self.store, masker)
 
     async def ask_about_interruption(self, attempt: int, step: Step) -> Decision:
         self.opened = True
@@ -251,7 +252,7 @@ class ExternalWaits:
         self, step: Step, number: int, node: SubWorkflowNode, inputs: dict[str, Any]
     ) -> tuple[int, Child]:
         self.opened = True
-        inputs = for_child(inputs, self.record.definition, self.run.id)
+        inputs = for_child(inputs, self.record.definition, self.run.id, self.record.state)
         known = self.record.waiting.get((step.key, step.iteration))
         idle = self._idle_with_one_more() if node.wait else False
         if known is not None and known.number == number and known.child_key is not None:

@@ -27,41 +27,59 @@ def is_answer(reference: Secret, definition: WorkflowDefinition) -> bool:
     return bool(dot) and isinstance(node, HITLNode) and bool(asked_secrets(node))
 
 
-def for_child(inputs: Any, definition: WorkflowDefinition, run_id: str) -> Any:
+def left_out(reference: Secret, state: Mapping[str, Any]) -> bool:
+    """Return whether a person has answered the question and left out the field. Its value is then an empty text."""
+    node_id, _, field = reference.name.partition(".")
+    record = state.get("human")
+    answer = record.get(node_id) if isinstance(record, Mapping) else None
+    if reference.run or not isinstance(answer, Mapping) or not isinstance(answer.get("value"), Mapping):
+        return False
+    value: Any = answer["value"]
+    for part in field.split("."):
+        if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            value = value.get(part) if isinstance(value, Mapping) else value
+    return value is None or value == ""
+
+
+def for_child(inputs: Any, definition: WorkflowDefinition, run_id: str, state: Mapping[str, Any]) -> Any:
     """Return the inputs of a child run, in which references to answers name the run that has them."""
 
-    def bind(reference: Secret) -> Secret:
+    def bind(reference: Secret) -> str | Secret:
         if reference.run or not is_answer(reference, definition):
             return reference
-        return Secret(reference.name, run_id)
+        return "" if left_out(reference, state) else Secret(reference.name, run_id)
 
     return replaced(inputs, bind)
 
 
 async def with_answers(
-    value: Any, definition: WorkflowDefinition, run_id: str, store: Store, masker: Masker
+    value: Any,
+    definition: WorkflowDefinition,
+    run_id: str,
+    state: Mapping[str, Any],
+    store: Store,
+    masker: Masker,
 ) -> Any:
     """Return a value with its references to secret answers replaced, and mask them from now on.
 
     Raise NodeError if an answer is missing or cannot be decrypted.
     """
-    wanted = {
-        (reference.run or run_id, reference.name)
-        for reference in references(value)
-        if is_answer(reference, definition)
-    }
-    if not wanted:
+    answers = [reference for reference in references(value) if is_answer(reference, definition)]
+    if not answers:
         return value
+    found = {(run_id, reference.name): "" for reference in answers if left_out(reference, state)}
+    wanted = {(reference.run or run_id, reference.name) for reference in answers} - found.keys()
     try:
         key = await asyncio.to_thread(read_key)
-        found: dict[tuple[str, str], str] = {}
         for run in sorted({run for run, _ in wanted}):
             rows = await store.read(partial(secret_answers.of_run, run_id=run))
             for name in sorted(name for other, name in wanted if other == run):
                 found[run, name] = text_of(_opened(rows, run, name, key))
     except ConfigError as error:
         raise NodeError(error.message, error_type="SecretAnswerError", retryable=False) from None
-    for text in found.values():
+    for text in filter(None, found.values()):
         masker.add(text)
 
     def reveal(reference: Secret) -> str | Secret:
