@@ -40,8 +40,7 @@ from victor_tui.feed import (
     Subject,
 )
 from victor_tui.feed_readers import FeedDistributor
-from victor_tui.inbox.open_requests import open_page
-from victor_tui.inbox.urgency import most_urgent
+from victor_tui.inbox.queue import Queue, QueueLoader
 from victor_tui.keys import SCREENS, bindings
 from victor_tui.navigation import ScreenNavigator
 from victor_tui.output_guard import ControlCharacterFilter
@@ -149,7 +148,7 @@ class VictorApp(Console):
     def on_mount(self) -> None:
         if not self.is_headless:
             self._install_signals()
-        self.feed.keep("requests", open_page)
+        self.feed.keep("requests", QueueLoader())
         self.feed.keep("held", lambda port: port.requests(RequestQuery(statuses=("held",))))
         self.feed.keep("engine", lambda port: port.engine())
         self.set_interval(1.0, self._tick)
@@ -231,7 +230,9 @@ class VictorApp(Console):
 
     def on_refreshed(self, message: Refreshed) -> None:
         if message.subject == "requests":
-            self.announcer.requests_changed(self.open_requests, self.open_count)
+            queue: Queue | None = self.feed.snapshots.get("requests")
+            if queue is not None:
+                self.announcer.queue_changed(queue)
         if message.subject in ("engine", "requests", "held"):
             self.update_header()
         if message.subject not in ALWAYS_LOADED and not self._prepared and not self.is_headless:
@@ -270,7 +271,16 @@ class VictorApp(Console):
         """Disable keys that leave the screen or open another dialog while a dialog is open."""
         if action == "start_engine" and (not self.lost or self._allow_start is None):
             return False
-        blocked = action in ("show", "answer", "leave", "reload", "drain", "take_back", "start_engine")
+        blocked = action in (
+            "show",
+            "answer",
+            "answer_any",
+            "leave",
+            "reload",
+            "drain",
+            "take_back",
+            "start_engine",
+        )
         return not (blocked and self.screen.is_modal)
 
     def action_show(self, mode: str) -> None:
@@ -282,11 +292,29 @@ class VictorApp(Console):
 
     @work(group="dialog", exclusive=True)
     async def action_answer(self) -> None:
-        request = most_urgent(self.open_requests)
-        if request is None:
-            self.notify("No requests are open.", markup=False)
+        """Open the next request of the user's queue."""
+        await self._answer_first(RequestQuery(answerable=True, limit=1))
+
+    @work(group="dialog", exclusive=True)
+    async def action_answer_any(self) -> None:
+        """Open the next request of all users."""
+        await self._answer_first(RequestQuery(limit=1))
+
+    async def _answer_first(self, query: RequestQuery) -> None:
+        try:
+            found = await self.port.requests(query)
+            others = 0 if found else await self.port.request_count(RequestQuery())
+        except VictorError as error:
+            self.report(error)
+            return
+        if found:
+            await self.dialogs.answer_request(found[0])
+        elif others:
+            self.notify(
+                f"No request waits for you. A opens the first of {others} for other users.", markup=False
+            )
         else:
-            await self.dialogs.answer_request(request)
+            self.notify("No requests are open.", markup=False)
 
     @work(group="action")
     async def action_take_back(self) -> None:

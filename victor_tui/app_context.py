@@ -16,6 +16,7 @@ from victor_engine.api import (
     UNDOABLE_KINDS,
     EngineInfo,
     Port,
+    QueueInfo,
     RequestInfo,
     RequestStatus,
     counted_text,
@@ -26,7 +27,7 @@ from victor_engine.errors import EngineUnavailableError, VictorError
 from victor_engine.identity import current_actor
 from victor_tui.config import console_settings
 from victor_tui.feed import INTERVAL, Feed
-from victor_tui.inbox.open_requests import PAGE
+from victor_tui.inbox.queue import Queue
 from victor_tui.key_queue import KeyQueueApp
 from victor_tui.screen_lifecycle import ManagedScreen
 from victor_tui.text import clean
@@ -120,16 +121,10 @@ class Console(KeyQueueApp[str]):
         return self.feed.port
 
     @property
-    def open_requests(self) -> list[RequestInfo]:
-        """The open requests of the last refresh: all, or the most urgent page."""
-        return self.feed.snapshots.get("requests") or []
-
-    @property
-    def open_count(self) -> int:
-        """The number of open requests, also of those that are not loaded."""
-        loaded = len(self.open_requests)
-        engine: EngineInfo | None = self.feed.snapshots.get("engine")
-        return loaded if loaded < PAGE or engine is None else max(loaded, engine.open_requests)
+    def queue(self) -> QueueInfo:
+        """The queue of the current user at the last refresh."""
+        loaded: Queue | None = self.feed.snapshots.get("requests")
+        return loaded.info if loaded is not None else QueueInfo(0)
 
     @property
     def held_answers(self) -> list[RequestInfo]:
@@ -191,7 +186,7 @@ class Console(KeyQueueApp[str]):
         await self.perform(
             self.port.undo_answer(request.id), f"Answer undone: {request.title} is open again."
         )
-        self.feed.mark_stale("requests", "held", "done")
+        self.feed.mark_stale("requests", "held", "inbox")
 
     # --- screens ------------------------------------------------------------------------------
 

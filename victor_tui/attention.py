@@ -6,14 +6,14 @@ many requests do not cover the screen.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from textual.notifications import Notification, Notify
 
-from victor_engine.api import EventInfo, RequestInfo
-from victor_tui.inbox.open_requests import PAGE
+from victor_engine.api import EventInfo, RequestInfo, RequestStatus
+from victor_engine.errors import VictorError
+from victor_tui.inbox.queue import Queue
 from victor_tui.inbox.urgency import urgency_order
 from victor_tui.terminal_notifications import (
     RESTORE_TITLE,
@@ -45,15 +45,14 @@ def asks_user(request: RequestInfo) -> bool:
 
 
 class Announcer:
-    """The notifications of one application. It remembers open requests, so that each notifies once."""
+    """The notifications of one application."""
 
     def __init__(self, app: Console) -> None:
         self._app = app
-        self._known: set[str] | None = None
-        self._cut = False  # whether more requests were open than loaded
-        self._newest: datetime | None = None  # creation time of the newest known request
         self._asked: dict[str, str] = {}
         """The requests of the next toast, with the kinds of their events."""
+        self._unnamed = 0
+        """The number of further requests that the next toast counts."""
         self._breaches: list[EventInfo] = []
         self._shown: Notification | None = None
         self._titled = False
@@ -68,24 +67,13 @@ class Announcer:
 
     # --- requests -------------------------------------------------------------------------------
 
-    def requests_changed(self, requests: Sequence[RequestInfo], count: int | None = None) -> None:
-        """Notify the user of new requests among the open `requests`.
-
-        `count` is their total; None if all are loaded.
-        """
-        ids = {request.id for request in requests}
-        if self._known is not None:
-            for request in requests:
-                # If not all are loaded, an answer can bring an older request into the page.
-                moved_up = self._cut and self._newest is not None and request.created_at <= self._newest
-                if request.id not in self._known and not moved_up and asks_user(request):
-                    self._add(request.id, "request.opened")
-        self._known = ids
-        self._cut = len(ids) >= PAGE
-        newest = max((request.created_at for request in requests), default=None)
-        if newest is not None and (self._newest is None or newest > self._newest):
-            self._newest = newest
-        self._set_title(len(ids) if count is None else count)
+    def queue_changed(self, queue: Queue) -> None:
+        """Notify the user of the requests that arrived, and show the number of the queue in the title."""
+        arrived = queue.arrived
+        self._unnamed += arrived.count - len(arrived.requests)
+        for request in arrived.requests:
+            self._add(request.id, "request.opened")
+        self._set_title(queue.info.count)
 
     def happened(self, event: EventInfo) -> None:
         """Notify the user of an event."""
@@ -98,30 +86,46 @@ class Announcer:
 
     def _add(self, request_id: str, kind: str) -> None:
         if not self._asked:
-            self._app.set_timer(_GATHER, self._announce_requests)
+            self._app.set_timer(_GATHER, self._start)
         self._asked[request_id] = kind
 
-    def _announce_requests(self) -> None:
+    def _start(self) -> None:
+        if self._app.screen_stack:  # empty while the console is closing
+            self._app.run_worker(self._announce_requests(), group="announce")
+
+    async def _announce_requests(self) -> None:
         asked, self._asked = self._asked, {}
-        if not self._app.screen_stack:  # the console is closing
-            return
-        found = [request for request in self._app.open_requests if request.id in asked and asks_user(request)]
-        if not found:  # they are decided, or ask other users
+        unnamed, self._unnamed = self._unnamed, 0
+        found = await self._load(asked)
+        if not found or not self._app.screen_stack:  # decided, for other users, or the console is closing
             return
         found.sort(key=urgency_order)
         lines = [
             f"{_WORDS[asked[request.id]]}: {clean(request.workflow)} · {clean(request.title)}"
             for request in found[:_MAX_NAMED]
         ]
-        if len(found) > _MAX_NAMED:
-            lines.append(f"and {len(found) - _MAX_NAMED} more")
-        title = "◆ New request" if len(found) == 1 else f"◆ {len(found)} new requests"
+        count = len(found) + unnamed
+        if count > _MAX_NAMED:
+            lines.append(f"and {count - _MAX_NAMED} more")
+        title = "◆ New request" if count == 1 else f"◆ {count} new requests"
         body = "\n".join(lines)
         if not self._app.screen.is_modal:
             lines.append("Press a to answer.")
         self._ring()
         self._replace_toast(Notification("\n".join(lines), title, "warning", _SECONDS))
         self._write(self.desktop.notification(title, body))
+
+    async def _load(self, asked: Iterable[str]) -> list[RequestInfo]:
+        """Return the requests that are still open and ask the user."""
+        found = []
+        for request_id in asked:
+            try:
+                request = await self._app.port.request(request_id)
+            except VictorError:
+                continue  # the feed reports a lost engine
+            if request.status == RequestStatus.OPEN and asks_user(request):
+                found.append(request)
+        return found
 
     def _replace_toast(self, toast: Notification) -> None:
         if self._shown is not None:

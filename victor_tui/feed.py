@@ -22,8 +22,7 @@ Subject = Literal[
     "engine",
     "requests",
     "held",
-    "done",
-    "found",
+    "inbox",
     "schedules",
     "runs",
     "past",
@@ -38,7 +37,7 @@ Subject = Literal[
 ]
 """The subjects that a screen can watch.
 
-`done` are decided requests, `found` requests that match a filter, `held` answers that can still be undone,
+`requests` is the queue of the user, `inbox` the listed page of requests, `held` answers that can still be undone,
 `past` runs of the history, `stats` their statistics, `run` one run, `dead` the causes of dead letters,
 `letters` the runs of one cause, `agenda` the fires in the visible spans.
 """
@@ -66,20 +65,20 @@ _STALE: tuple[tuple[str, frozenset[Subject]], ...] = (
                 "workflows",
                 "aliases",
                 "requests",
-                "found",
+                "inbox",
                 "dead",
                 "letters",
             }
         ),
     ),
-    ("request.", frozenset({"requests", "held", "done", "found", "runs", "run", "engine"})),
+    ("request.", frozenset({"requests", "held", "inbox", "runs", "run", "engine"})),
     ("schedule.", frozenset({"schedules", "engine", "agenda"})),
     ("fire.", frozenset({"schedules", "runs", "engine", "agenda"})),
     ("version.", frozenset({"workflows", "aliases", "schedules"})),
     ("alias.", frozenset({"workflows", "aliases", "schedules"})),
     ("sla.", frozenset({"schedules", "runs", "run", "engine"})),
     ("backfill.", frozenset({"schedules", "runs", "engine", "agenda"})),
-    ("engine.", frozenset({"engine", "schedules", "runs", "requests", "found"})),
+    ("engine.", frozenset({"engine", "schedules", "runs", "requests", "inbox"})),
     ("notify.", frozenset({"engine"})),
 )
 NOTIFIED = frozenset({"sla.breached", "request.reminded", "request.escalated"})

@@ -44,8 +44,7 @@ class FeedDistributor:
                 microsecond=0
             ),  # the header shows seconds and is redrawn when they change
             engine=engine,
-            requests=tuple(console.open_requests),
-            asked=console.open_count,
+            queue=console.queue,
             owns_engine=owns_engine,
             problem="engine lost" if console.lost else "",
         )

@@ -55,7 +55,8 @@ GLOBAL: tuple[Key, ...] = (
         Key(f"{number},{letter}", f"show('{mode}')", title, f"app.{mode}", f"Show the {title.lower()} screen")
         for number, (mode, title, letter) in enumerate(SCREENS, 1)
     ),
-    Key("a", "answer", "Answer", "app.answer", "Answer the most urgent open request"),
+    Key("a", "answer", "Answer", "app.answer", "Open the next request of your queue"),
+    Key("A", "answer_any", "Answer any", "app.answer_any", "Open the next request of all users"),
     Key("u", "take_back", "Undo", "app.take_back", "Undo your newest answer"),
     Key("question_mark,f1", "help", "Help", "app.help", "Show all keys of this screen", show=True),
     Key("ctrl+p", "command_palette", "Palette", "app.palette", "Find an action by its name", priority=True),

@@ -52,7 +52,7 @@ async def _through_the_console(root: Path, presses: list[list[str]]) -> tuple[st
                 for keys in presses:
                     asked = await question(engine, run.id)
                     async with asyncio.timeout(20):
-                        while not any(request.id == asked.id for request in app.open_requests):
+                        while app.queue.next is None or app.queue.next.id != asked.id:
                             await pilot.pause()
                         while not isinstance(app.screen, AnswerDialog):
                             await pilot.press("a")

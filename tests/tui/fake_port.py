@@ -344,6 +344,7 @@ class FakePort(FakeControl, FakeInsight, FakeTime, FakeVersions):
             next=mine[0] if mine else None,
             deadlines=tuple(q.deadline for q in mine if q.deadline is not None),
             open=len(rows),
+            position=len(self.request_map),
         )
 
     async def request(self, request_id: str) -> RequestInfo:

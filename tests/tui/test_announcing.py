@@ -10,7 +10,7 @@ import pytest
 
 from tests.tui.conftest import console, until
 from tests.tui.realport import RealPort
-from victor_tui import terminal_notifications
+from victor_tui import attention, terminal_notifications
 from victor_tui.app import VictorApp
 from victor_tui.config import console_settings
 from victor_tui.terminal_notifications import Desktop, desktop_of, find_desktop, terminal_title
@@ -101,8 +101,11 @@ def toasts(app: VictorApp) -> list[str]:
     return [each.message for each in app._notifications if "new" in each.title.lower()]
 
 
-async def test_a_batch_shares_one_toast_and_the_newer_replaces_the_older(bare: RealPort) -> None:
+async def test_a_batch_shares_one_toast_and_the_newer_replaces_the_older(
+    bare: RealPort, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app = console(bare)
+    monkeypatch.setattr(attention, "_GATHER", 1.0)  # seconds of the machine
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await until(pilot, lambda: "requests" in app.feed.snapshots)
         for number in range(5):
@@ -153,5 +156,5 @@ async def test_what_was_to_be_announced_when_the_console_ends_is_dropped(bare: R
         await pilot.pause()
         await bare.ask("approval")
         await until(pilot, lambda: app.announcer._asked)
-    app.announcer._announce_requests()  # as the timer does that was due meanwhile
+    await app.announcer._announce_requests()  # as the timer does that was due meanwhile
     assert not app.announcer._asked

@@ -215,14 +215,16 @@ async def test_the_next_key_opens_another_request_before_the_list_is_read_again(
     async with app.run_test(size=(80, 24)) as pilot:
         first = await bare.ask("approval")
         second = await bare.ask("approval", node_id="other")
-        await until(pilot, lambda: len(app.open_requests) == 2)
+        await until(pilot, lambda: app.queue.count == 2)
         monkeypatch.setattr(app.feed, "mark_stale", lambda *subjects: None)
-        app.run_worker(app.dialogs.answer_request(first))
+        await pilot.press("a")
         await until(pilot, lambda: isinstance(app.screen, AnswerDialog) and app.focused)
         await pilot.press("left", "ctrl+s")
         await until(pilot, lambda: not isinstance(app.screen, AnswerDialog))
         assert (await bare.request(first.id)).status == "answered"
-        assert [request.id for request in app.open_requests] == [second.id]
+        await pilot.press("a")
+        await until(pilot, lambda: isinstance(app.screen, AnswerDialog))
+        assert app.screen.request.id == second.id
 
 
 TYPED = ("looks fine, not urgent", "sunday", "yes\n", "ay", "approve now\nbxcdm")

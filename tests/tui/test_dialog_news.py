@@ -78,7 +78,7 @@ async def opened(tmp_path: Path) -> AsyncIterator[Opened]:
         request = await question(engine, run.id)
         app = VictorApp(connect, clock=clock, zone=UTC)
         async with app.run_test(size=(80, 24)) as pilot:
-            await until(pilot, lambda: app.open_requests)
+            await until(pilot, lambda: app.queue.count)
             await pilot.press("a")
             await until(pilot, lambda: isinstance(app.screen, AnswerDialog) and app.focused)
             yield pilot, engine, clock, request

@@ -208,7 +208,7 @@ class RequestQuery(Struct, frozen=True, omit_defaults=True):
     workflow_part: str = ""
     run_prefix: str = ""
     kind_prefix: str = ""
-    created_after: datetime | None = None
+    opened_after: int | None = None  # a `position` of `QueueInfo`
     order: Literal["urgency", "workflow", "title", "kind", "age", "run"] = "urgency"
     reverse: bool = False
     around: str | None = None
@@ -235,13 +235,14 @@ class QueueInfo(Struct, frozen=True, omit_defaults=True):
     """The queue of the calling user: the requests that `RequestQuery.answerable` finds.
 
     `next` is the first of them. `deadlines` has their deadlines in order, at most 100. `open` is the number of all
-    open requests.
+    open requests. `position` counts up with each request that is opened; `RequestQuery.opened_after` takes it.
     """
 
     count: int
     next: RequestInfo | None = None
     deadlines: tuple[datetime, ...] = ()
     open: int = 0
+    position: int = 0
 
 
 def request_refused(request: RequestInfo, command: RequestCommand) -> str | None:

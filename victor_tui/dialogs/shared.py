@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from victor_engine.api import RequestInfo, RequestStatus
+from victor_engine.api import RequestInfo
 from victor_engine.errors import VictorError
 from victor_tui.app_context import Console, Forwarding
-from victor_tui.feed import Refreshed
 from victor_tui.text import clean
 
 
@@ -34,16 +33,7 @@ class SharedDialogs:
         answered = await console.push_screen_wait(AnswerDialog(request))
         if answered is not None:
             console.announce_answer(answered)
-            if answered.status != RequestStatus.OPEN:
-                self._forget_request(answered.id)
-        console.feed.mark_stale("requests", "held")
-
-    def _forget_request(self, request_id: str) -> None:
-        """Remove a decided request from the snapshot, so that the next key opens another one before a refresh."""
-        console = self._console
-        rest = [request for request in console.open_requests if request.id != request_id]
-        console.feed.snapshots["requests"] = rest
-        console.post_message(Refreshed("requests"))
+        console.feed.mark_stale("requests", "inbox", "held")
 
     async def forward(self, how: Forwarding, request: RequestInfo) -> RequestInfo | None:
         """Reassign or delegate a request, send its run back, or ask the requester."""
@@ -59,7 +49,7 @@ class SharedDialogs:
         done = await console.push_screen_wait(dialog)
         if done is not None:
             console.notify(f"{dialog.DONE}: {clean(done.title)}", timeout=4, markup=False)
-        console.feed.mark_stale("requests", "held")
+        console.feed.mark_stale("requests", "inbox", "held")
         return done
 
     async def start_workflow(self, workflow: str, version: str | None = None) -> None:

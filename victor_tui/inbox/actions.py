@@ -41,10 +41,10 @@ class RequestCommands:
                 await console.perform(
                     console.port.claim(request.id), "Claimed: the others see that you work on it."
                 )
-                console.feed.mark_stale("requests")
+                console.feed.mark_stale("requests", "inbox")
             case "release":
                 await console.perform(console.port.release(request.id), "Released.")
-                console.feed.mark_stale("requests")
+                console.feed.mark_stale("requests", "inbox")
             case "reassign" | "delegate" | "push_back" | "say":
                 await console.dialogs.forward(command, request)
             case "run":
@@ -82,7 +82,7 @@ class RequestCommands:
             else:
                 results.append(Result(name))
         self._table().set_marks(failed)
-        self._screen.console.feed.mark_stale("requests", "held")
+        self._screen.console.feed.mark_stale("requests", "inbox", "held")
         await self._screen.console.push_screen_wait(ResultsDialog(verdict.capitalize(), results))
 
 

@@ -6,38 +6,20 @@ prompt and workflow. A request must match all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from difflib import get_close_matches
 
-from victor_engine.api import RequestInfo, RequestQuery
+from victor_engine.api import RequestQuery
 from victor_tui.filter_language import FilterError
 from victor_tui.inbox.urgency import SOON_SECONDS
 
-InView = Callable[[RequestInfo, datetime, str], bool]
-"""Returns whether a request is in a view, at a time, for a user."""
-
-
-def _overdue(request: RequestInfo, now: datetime, me: str) -> bool:
-    return request.deadline is not None and request.deadline <= now
-
-
-def _soon(request: RequestInfo, now: datetime, me: str) -> bool:
-    return request.deadline is not None and (request.deadline - now).total_seconds() < SOON_SECONDS
-
-
-VIEWS: dict[str, InView] = {
-    "mine": lambda q, now, me: q.asked_as == "name" or q.claimed_by == me,
-    "groups": lambda q, now, me: q.asked_as == "group",
-    "unclaimed": lambda q, now, me: q.claimed_by is None and not q.votes,
-    "soon": _soon,
-    "overdue": _overdue,
-}
-"""Named views. `soon` has the requests that are due within half an hour or overdue."""
+VIEWS = ("queue", "mine", "groups", "unclaimed", "soon", "overdue")
+"""Named views. `queue` has the requests that the user may answer now, `soon` those that are due within half an hour
+or overdue."""
 FIELDS: dict[str, str] = {"workflow": "workflow:deploy", "run": "run:r00914", "kind": "kind:approval"}
 """Each field with an example."""
-CYCLE = ("", "mine", "groups", "unclaimed", "overdue")
+CYCLE = ("", "queue", "mine", "groups", "unclaimed", "overdue")
 """The filters that one key steps through."""
 
 
@@ -52,13 +34,14 @@ class InboxFilter:
     kind: str = ""
 
     def query(self, now: datetime, statuses: tuple[str, ...], limit: int) -> RequestQuery:
-        """Return the query for the store. It finds at least the requests that `matches` accepts."""
+        """Return the query for the store."""
         due = {"overdue": now, "soon": now + timedelta(seconds=SOON_SECONDS)}
         asked = [view for view in ("mine", "groups") if view in self.views]
         return RequestQuery(
             statuses=statuses,
             limit=limit,
             asked=("mine",) if "mine" in asked else ("groups",) if asked else (),
+            answerable="queue" in self.views,
             unclaimed="unclaimed" in self.views,
             no_votes="unclaimed" in self.views,
             due_before=min((due[view] for view in self.views if view in due), default=None),
@@ -66,16 +49,6 @@ class InboxFilter:
             workflow_part=self.workflow,
             run_prefix=self.run,
             kind_prefix=self.kind,
-        )
-
-    def matches(self, request: RequestInfo, now: datetime, me: str) -> bool:
-        text = f"{request.title}\n{request.prompt}\n{request.workflow}\n{request.node_id}".lower()
-        return (
-            all(VIEWS[view](request, now, me) for view in self.views)
-            and all(word in text for word in self.words)
-            and self.workflow in request.workflow.lower()
-            and request.run_id.lower().startswith(self.run)
-            and request.kind.startswith(self.kind)
         )
 
 

@@ -11,17 +11,18 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from victor_engine.api import RequestInfo
+from victor_engine.api import RequestInfo, RequestPage
 from victor_tui.base_screen import TableScreen
 from victor_tui.feed import Loader, Subject
 from victor_tui.inbox.actions import RequestCommands
 from victor_tui.inbox.columns import inbox_columns
 from victor_tui.inbox.facts import body_facts, head_facts
 from victor_tui.inbox.filter_language import CYCLE, FIELDS, parse_inbox_filter
-from victor_tui.inbox.request_list import InboxList, WorkflowGroups
+from victor_tui.inbox.request_list import InboxList, ListPage, WorkflowGroups
 from victor_tui.inbox.request_pane import RequestPreview, request_context
 from victor_tui.keys import bindings
 from victor_tui.widgets.filter_bar import FilterBar
+from victor_tui.widgets.paged_table import PagedTable
 from victor_tui.widgets.table import LineTable
 
 EMPTY = """No open requests.
@@ -45,13 +46,13 @@ class InboxScreen(TableScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.requests = InboxList(self)
+        self.requests = InboxList(lambda: self.requests_table, self.now)
         self.groups = WorkflowGroups(lambda: self.grouped and self.requests_table.sort_key == "workflow")
         self.commands = RequestCommands(self, lambda: self.requests_table)
 
     @property
-    def requests_table(self) -> LineTable[RequestInfo]:
-        table: LineTable[RequestInfo] = self.query_one("#requests", LineTable)
+    def requests_table(self) -> PagedTable[RequestInfo]:
+        table: PagedTable[RequestInfo] = self.query_one("#requests", PagedTable)
         return table
 
     def compose_body(self) -> ComposeResult:
@@ -68,7 +69,7 @@ class InboxScreen(TableScreen):
         notice.display = False
         yield notice
         with Container(classes="body tall"):
-            yield LineTable[RequestInfo](
+            yield PagedTable[RequestInfo](
                 inbox_columns(self.groups.cell),
                 key=lambda request: request.id,
                 now=self.now,
@@ -84,57 +85,48 @@ class InboxScreen(TableScreen):
         return self.requests.loaders()
 
     def draw(self, subject: Subject) -> None:
-        self._fill()
-
-    def _fill(self) -> None:
-        rows, table = self.requests.rows(), self.requests_table
-        if not rows and self.snapshot(self.requests.subject) is None:
-            table.forget()
-            return
-        if not rows and self.requests.is_filtered:
+        listed: ListPage | None = self.snapshot("inbox")
+        if listed is None or listed.key != self.requests.key:
+            return  # the page of another filter or order; this one is being loaded
+        page, table = listed.page, self.requests_table
+        if not page.total and self.requests.is_filtered:
             table.empty = EMPTY_FILTER
         else:
             table.empty = EMPTY_DONE if self.show_done else EMPTY
-        self.groups.count(rows)
-        table.set_rows(rows)
-        if self.groups.find_heads(table.rows):
+        table.show_page(page.rows, page.offset, page.total)
+        if self.groups.set(page.groups, page.rows):
             table.redraw()
-        self._show_limit(len(rows))
+        self._show_totals(page)
 
-    def _show_limit(self, shown: int) -> None:
-        """Show the numbers of listed and matching requests in the filter bar, and if the list is incomplete."""
-        total = self.requests.total(shown)
+    def _show_totals(self, page: RequestPage) -> None:
+        """Show the number of matches in the filter bar, and report if not all texts were searched."""
         notice = self.query_one("#cut", Static)
-        notice.display = shown < total
-        if notice.display:
-            order = "the newest" if self.show_done else "the most urgent"
-            notice.update(f"{shown} of {total} shown, {order} · / searches all")
-        if self.requests.is_filtered:
-            chosen_from = 0 if self.show_done else self.requests.count_open()
-            self.query_one(FilterBar).note(f"{shown} of {max(total, chosen_from)}")
+        notice.display = page.searched is not None
+        if page.searched is not None:
+            notice.update(
+                f"cut: words searched in the first {page.searched} requests only · narrow it with workflow:"
+            )
+        if not self.requests.is_filtered:
+            return
+        every = self.console.queue.open + len(self.console.held_answers)
+        found = f"{page.total} found" if self.show_done else f"{page.total} of {max(every, page.total)}"
+        self.query_one(FilterBar).note(found)
 
     def tick(self) -> None:
-        # Views and the undo window depend on the time.
-        views = self.requests.filter.views
-        if views or (not self.show_done and self.snapshot("held")):
-            self._fill()
-        if self.requests.needs_store_filter and {"soon", "overdue"} & set(views):
-            self.console.feed.mark_stale("found")
+        if {"soon", "overdue"} & set(self.requests.filter.views):
+            self.console.feed.mark_stale("inbox")  # these views depend on the time
         super().tick()
 
     def watch_show_done(self, done: bool) -> None:
         self.requests.decided = done
         if not self.is_mounted:
             return
+        self.requests_table.forget()
         self._sort()
-        self.requests_table.set_rows([])
-        self.console.feed.watch(self.loaders())
-        self._fill()
 
     def watch_grouped(self) -> None:
         if self.is_mounted:
             self._sort()
-            self._fill()
 
     def _sort(self) -> None:
         """Sort by urgency, by workflow if grouped, or newest first for decided requests."""
@@ -142,6 +134,19 @@ class InboxScreen(TableScreen):
         table.sort_key = "workflow" if self.grouped else None if self.show_done else "left"
         table.sort_reverse = False
         table.redraw()
+        self._reload()
+
+    def _reload(self) -> None:
+        self.requests.center = None
+        self.console.feed.watch(self.loaders())
+
+    def on_paged_table_sorted(self) -> None:
+        self._reload()
+
+    def on_paged_table_wanted(self, message: PagedTable.Wanted) -> None:
+        cursor = self.requests_table.cursor
+        self.requests.center = None if message.center == cursor else message.center
+        self.console.feed.watch(self.loaders())
 
     # --- preview --------------------------------------------------------------------------------
 
@@ -191,11 +196,9 @@ class InboxScreen(TableScreen):
 
     def on_filter_bar_changed(self, message: FilterBar.Changed) -> None:
         self.requests.filter = message.filter
-        if self.show_done or self.requests.needs_store_filter:
-            self.console.feed.watch(self.loaders())
         if not self.requests.is_filtered:
             self.query_one(FilterBar).note("")
-        self._fill()
+        self._reload()
 
     def on_filter_bar_done(self) -> None:
         bar = self.query_one(FilterBar)

@@ -19,9 +19,14 @@ def urgency(request: RequestInfo, now: datetime) -> Tone:
     """Return `bad` for urgent, `warn` for soon, `wait` for later, and `dim` for decided requests."""
     if request.status != RequestStatus.OPEN:
         return "dim"
-    if request.deadline is None:
+    return deadline_tone(request.deadline, now)
+
+
+def deadline_tone(deadline: datetime | None, now: datetime) -> Tone:
+    """Return the tone of an open request with a deadline: `bad`, `warn` or `wait`."""
+    if deadline is None:
         return "wait"
-    left = (request.deadline - now).total_seconds()
+    left = (deadline - now).total_seconds()
     return "bad" if left < URGENT_SECONDS else "warn" if left < SOON_SECONDS else "wait"
 
 

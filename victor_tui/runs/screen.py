@@ -260,14 +260,14 @@ class RunsScreen(TableScreen):
     @work(group="action")
     async def action_answer_run(self) -> None:
         run: RunInfo = self.current
-        request = next((q for q in self.console.open_requests if q.id == run.request_id), None)
-        if request is None and run.request_id is not None:
-            # The request can be beyond the loaded page.
-            try:
-                request = await self.port.request(run.request_id)
-            except VictorError as error:
-                self.console.report(error)
-        if request is not None and request.status == RequestStatus.OPEN:
+        if run.request_id is None:
+            return
+        try:
+            request = await self.port.request(run.request_id)
+        except VictorError as error:
+            self.console.report(error)
+            return
+        if request.status == RequestStatus.OPEN:
             await self.console.dialogs.answer_request(request)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from pathlib import Path
 
@@ -15,9 +15,9 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from victor_engine.api import EngineInfo, RequestInfo
+from victor_engine.api import EngineInfo, QueueInfo
 from victor_engine.identity import user_name
-from victor_tui.inbox.urgency import urgency
+from victor_tui.inbox.urgency import deadline_tone
 from victor_tui.keys import SCREENS
 from victor_tui.text import clean, fit_path
 from victor_tui.theme import Tone, palette_for
@@ -29,16 +29,15 @@ class HeaderState:
 
     now: datetime
     engine: EngineInfo | None = None
-    requests: tuple[RequestInfo, ...] = ()
-    asked: int = 0  # number of open requests, also of those that are not loaded
+    queue: QueueInfo = field(default_factory=lambda: QueueInfo(0))
     owns_engine: bool = False
     problem: str = ""
 
     @property
     def urgency(self) -> Tone:
-        """The tone of the most urgent open request."""
-        tones = {urgency(request, self.now) for request in self.requests}
-        return next((tone for tone in ("bad", "warn", "wait") if tone in tones), "dim")
+        """The tone of the most urgent request of the queue."""
+        first = self.queue.next
+        return "dim" if first is None else deadline_tone(first.deadline, self.now)
 
 
 SOCKET_WIDTH = 140
@@ -136,7 +135,7 @@ class HeaderBar(Widget):
         self._tabs, x = [], 0
         for number, (mode, title, _) in enumerate(SCREENS, 1):
             name = f" {number} {title} "
-            count = f"◆{max(state.asked, len(state.requests))} " if mode == "inbox" and state.requests else ""
+            count = f"◆{state.queue.count} " if mode == "inbox" and state.queue.count else ""
             active = mode == self.active
             pieces.append((name, "active" if active else "plain"))
             if count:
@@ -147,10 +146,12 @@ class HeaderBar(Widget):
         return self._strip(pieces, self._alert(state))
 
     def _alert(self, state: HeaderState) -> list[Piece]:
-        """Return the number of urgent requests as words, because colours alone are not enough."""
-        soon = [request for request in state.requests if urgency(request, state.now) == "bad"]
-        if soon and self.size.width >= 78:
-            return [(f"! {len(soon)} urgent · a ", "bad")]
+        """Return the number of urgent requests of the queue as words, because colours alone are not enough."""
+        deadlines = state.queue.deadlines
+        urgent = sum(deadline_tone(deadline, state.now) == "bad" for deadline in deadlines)
+        more = "+" if urgent == len(deadlines) < state.queue.count else ""
+        if urgent and self.size.width >= 78:
+            return [(f"! {urgent}{more} urgent · a ", "bad")]
         return []
 
     def on_click(self, event: events.Click) -> None:

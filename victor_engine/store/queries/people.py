@@ -91,6 +91,7 @@ def request_queue(connection: sqlite3.Connection, asks: Asks) -> QueueInfo:
         next=next(iter(requests(connection, mine, asks)), None),
         deadlines=tuple(from_us(deadline) for (deadline,) in deadlines),
         open=request_count(connection, RequestQuery()),
+        position=connection.execute("SELECT COALESCE(MAX(key), 0) FROM requests").fetchone()[0],
     )
 
 

@@ -164,8 +164,8 @@ def _conditions(
         add("NOT EXISTS (SELECT 1 FROM votes v WHERE v.request_key = q.key)")
     if query.due_before is not None:
         add("q.deadline <= ?", to_us(query.due_before))
-    if query.created_after is not None:
-        add("q.created_at > ?", to_us(query.created_after))
+    if query.opened_after is not None:
+        add("q.key > ?", query.opened_after)
     if query.workflow_part:
         part = query.workflow_part.lower()
         known = connection.execute("SELECT DISTINCT workflow FROM definitions")
