@@ -32,4 +32,4 @@ def console_settings(workspace: Path) -> ConsoleConfig:
     """
     from victor_engine.config import load_config
 
-    return load_config(workspace).console
+    return load_config(workspace, skip_unreadable=True).console

@@ -24,7 +24,7 @@ import importlib, json, os, pkgutil, socket, sys
 uid, everything = int(sys.argv[1]), sys.argv[2] == "all"
 if everything:
     # The second user may have no read permission for this installation, so import all of it before.
-    import victor_engine
+    import victor_engine, victor_tui.config
     for found in pkgutil.walk_packages(victor_engine.__path__, "victor_engine."):
         if not found.name.endswith("__main__"):
             importlib.import_module(found.name)

@@ -229,3 +229,25 @@ async def test_a_directory_that_others_cannot_enter_is_reported(folder: Path, ro
         assert any(f"they cannot enter {folder / 'closed'}" in text for text in await messages(engine))
     finally:
         await engine.close()
+
+
+SETTINGS = """
+import sys
+from pathlib import Path
+from victor_tui.config import console_settings
+print(console_settings(Path(sys.argv[1])).notify)
+"""
+
+
+@pytest.mark.parametrize(("mode", "notify"), [(0o644, "none"), (0o600, "bell")])
+def test_the_console_of_another_user_need_not_read_the_workspace(
+    folder: Path, root: Path, mode: int, notify: str
+) -> None:
+    second_user.need_root()
+    (root / "victor.yaml").write_text("console: {notify: none}\n")
+    (root / "victor.yaml").chmod(mode)
+    own = folder / "other" / ".victor" / "scheduler.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("console: {notify: bell}\n")
+    ended = second_user.run(SETTINGS, str(root), environ={"HOME": str(folder / "other")})
+    assert ended.stdout.strip() == notify, ended.stderr

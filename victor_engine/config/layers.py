@@ -74,8 +74,12 @@ def load_config(
     environ: Mapping[str, str] | None = None,
     config_file: Path | None = None,
     system_file: Path = SYSTEM_FILE,
+    skip_unreadable: bool = False,
 ) -> Config:
     """Return the settings of `workspace`.
+
+    With `skip_unreadable`, a file that this user has no permission to read has no settings: the console of another
+    user than that of the engine need not read the workspace.
 
     `cli` maps dotted names to values (`{"scheduler.poll_interval": 5}`). `environ` is `os.environ` by default.
     Raises ConfigError, with file:line:column and the remedy, for a file that cannot be read, an unknown key or
@@ -86,7 +90,7 @@ def load_config(
     home = Path(env["HOME"]) if env.get("HOME") else Path.home()
     user_file = Path(config_file).expanduser() if config_file else home / ".victor" / "scheduler.yaml"
     paths = [root / "victor.yaml", user_file, system_file]
-    read = [(path, read_yaml(path)) for path in dict.fromkeys(paths)]
+    read = [(path, _read(path, skip_unreadable)) for path in dict.fromkeys(paths)]
     if config_file and not any(path == user_file and source for path, source in read):
         raise ConfigError(f"{user_file}: the configuration file does not exist", path=str(user_file))
     sources = [_from_cli(cli or {}), _from_environ(env), *(source for _, source in read if source)]
@@ -95,6 +99,15 @@ def load_config(
     }
     layers = TrustedLayers(sources, trusted, str(system_file), user_file)
     return _Builder(root, layers).build(tuple(path for path, source in read if source))
+
+
+def _read(path: Path, skip_unreadable: bool) -> Source | None:
+    try:
+        return read_yaml(path)
+    except ConfigError as error:
+        if skip_unreadable and isinstance(error.__cause__, PermissionError):
+            return None
+        raise
 
 
 class _Builder:
