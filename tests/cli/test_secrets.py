@@ -72,8 +72,10 @@ def test_a_script_gives_secret_fields_on_standard_input(
 
 
 def test_the_audit_trail_is_exported_verified_and_pruned(
-    inbox: Inbox, capsys: pytest.CaptureFixture[str]
+    inbox: Inbox, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("SSH_CONNECTION", "192.0.2.9 50000 192.0.2.1 22")
+
     def audit(*words: str, code: int = 0) -> str:
         capsys.readouterr()
         found = main(
@@ -86,6 +88,9 @@ def test_the_audit_trail_is_exported_verified_and_pruned(
     inbox("claim", inbox.id)
     inbox("release", inbox.id)
     assert audit("export") == inbox.raw("audit")
+    (request,) = map(json.loads, audit("export").splitlines())
+    # The address is from the environment, so it is a claim, also of the user of the engine.
+    assert request["events"][-1]["by"]["remote"] == "claimed:192.0.2.9"
     assert audit("export", "--csv") == inbox.raw("audit", "--csv")
     head = audit("head").strip()
     assert audit("verify", "--head", head) == f"intact: 3 records, head {head}\n"

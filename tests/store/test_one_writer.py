@@ -125,6 +125,13 @@ def test_each_update_counts_its_rows() -> None:
     }
 
 
+@pytest.mark.parametrize("table", ["audit", "audit_chain", "secret_answers"])
+def test_a_table_has_one_writer(table: str) -> None:
+    changes = re.compile(rf"\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+{table}\b")
+    writers = {name for name, _, text in statements(".") if changes.search(text)}
+    assert writers == {f"store/repositories/{'audit' if table.startswith('audit') else table}.py"}
+
+
 def sets_status(text: str) -> str | None:
     """Return the table whose column `status` a statement writes."""
     found = _WRITE.search(text)

@@ -26,9 +26,12 @@ BEGUN = "audit.begun"
 """The event of the first record in a store that is older than the chain. It has no row in `events`."""
 
 
+_encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 def canonical(record: Any) -> str:
     """Return the canonical form of a JSON value."""
-    return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _encoder.encode(record)
 
 
 def next_digest(before: str, text: str) -> str:
@@ -63,7 +66,7 @@ def record_of(seq: int, event: EventInfo, shown: str | None) -> dict[str, Any]:
         "node": event.node_id,
         "shown": shown,
         # as the store keeps it, and with exact numbers
-        "data": json.loads(jsonio.dumps(event.data)),
+        "data": json.loads(jsonio.dumps_text(event.data)),
     }
 
 
