@@ -227,3 +227,29 @@ def test_a_state_directory_that_cannot_be_written_is_an_error_without_a_tracebac
         main(["--workspace", str(victor.root), "--state-dir", str(blocked / "x"), "inbox", "claim", "a"]) != 0
     )
     assert victor.capture.readouterr().err.startswith("error: ")
+
+
+def test_a_next_fire_that_will_not_run_is_marked(victor: Victor) -> None:
+    every_day = ", ".join(("mon", "tue", "wed", "thu", "fri", "sat", "sun"))
+    (victor.root / "victor.yaml").write_text(f"calendars: {{wk: {{weekly: [{{days: [{every_day}]}}]}}}}\n")
+    assert victor("scheduler", "add", "gate", "--cron", "@daily", "--set", "exclude=wk") == 0
+    assert "(excluded by calendar wk" in victor.out
+    excluded = victor.out.split()[0]
+    assert victor("scheduler", "list") == 0
+    assert "(excluded by calendar wk" in victor.out
+    victor("scheduler", "status")
+    assert "(excluded by calendar wk" in victor.out
+    assert victor("scheduler", "remove", excluded) == 0
+    assert victor("scheduler", "add", "gate", "--cron", "0 4 * * *") == 0
+    assert victor("scheduler", "skip", victor.out.split()[0]) == 0
+    assert victor("scheduler", "list") == 0
+    assert "(skipped by an operator)" in victor.out
+    victor("scheduler", "status")
+    assert "(skipped by an operator)" in victor.out
+
+
+def test_a_preview_of_an_expression_needs_no_workflow(victor: Victor) -> None:
+    (victor.root / "victor.yaml").write_text("scheduler: {defaults: {timezone: Asia/Tokyo}}\n")
+    assert victor("scheduler", "add", "gate", "--cron", "@daily") == 0
+    assert victor("scheduler", "preview", "0 9 * * *") == 0
+    assert "Asia/Tokyo" in victor.out or "JST" in victor.out

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.engine.support import workspace
+from tests.engine.support import engine_on, workspace
 from tests.scheduling.test_loop import ALICE, START, World, world
 from victor_engine.api import ScheduleSpec
 from victor_engine.clock import FakeClock
@@ -273,7 +273,7 @@ async def test_what_waits_still_waits_after_a_restart_and_starts_when_nothing_is
         assert w.started == [2]
 
 
-# --- faults -------------------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------------------
 
 
 async def test_a_schedule_that_cannot_be_decided_does_not_delay_others(tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ async def test_a_schedule_that_cannot_be_decided_does_not_delay_others(tmp_path:
         assert await w.outcomes() == ["started", "missed"]
 
 
-async def test_an_unexpected_fault_ends_neither_the_loop_nor_the_fire(tmp_path: Path) -> None:
+async def test_an_unexpected_error_ends_neither_the_loop_nor_the_fire(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         await w.add(cron="*/5 * * * *", misfire_grace=600.0)
         resolve, w.loop._resolve = w.loop._resolve, lambda tx, workflow, version: 1 // 0  # type: ignore[assignment,return-value]
@@ -304,7 +304,8 @@ async def test_an_unexpected_fault_ends_neither_the_loop_nor_the_fire(tmp_path: 
             await asyncio.sleep(0)
         assert await w.fires() == []
         w.loop._resolve = resolve
-        await w.at(at(8, 6, 30))
+        while not await w.fires():  # the loop may not have put the schedule back yet
+            await w.at(at(8, 6, 30))
         await w.loop.stop()
         assert await w.outcomes() == ["started"]
 
@@ -474,3 +475,36 @@ async def test_only_as_many_runs_are_cancelled_as_needed(tmp_path: Path) -> None
         await w.at(at(11, 0, 1))
         assert w.cancelled == [1]
         assert await w.outcomes() == ["started", "started", "queued"]
+
+
+async def test_an_edit_of_times_that_never_come_is_refused(tmp_path: Path) -> None:
+    """`max_runs` is used up: a new time is refused, also in the preview, and a higher `max_runs` is accepted."""
+    root = workspace(tmp_path, {"workflows/w.yaml": NIGHTLY.replace("exclude: wk", "enabled: false")})
+    clock = FakeClock(datetime(2026, 11, 26, 1, tzinfo=UTC))
+    with acting_as(ALICE):
+        engine = await Engine.open(root, root / ".state", clock=clock)
+        try:
+            spec = ScheduleSpec(workflow="w", at=clock.now() + timedelta(seconds=20), max_runs=1)
+            added = await engine.add_schedule(spec)
+            await clock.advance(30)
+            async with asyncio.timeout(30):
+                while not await engine.fires(added.id):
+                    await asyncio.sleep(0.01)
+            later = msgspec.structs.replace(spec, at=clock.now() + timedelta(seconds=60))
+            preview = await engine.preview_schedule(later, schedule_id=added.id)
+            assert preview.problem == (
+                "the schedule would never fire: it has started 1 run, and max_runs is 1; set a higher max_runs"
+            )
+            with pytest.raises(UsageError, match="set a higher max_runs"):
+                await engine.edit_schedule(added.id, later)
+            more = msgspec.structs.replace(later, max_runs=2)
+            assert (await engine.edit_schedule(added.id, more)).next_fire == more.at
+        finally:
+            await engine.close()
+
+
+async def test_a_preview_names_a_version_on_which_no_run_can_start(tmp_path: Path) -> None:
+    root = workspace(tmp_path, {"workflows/w.yaml": NIGHTLY.replace(", exclude: wk", "")})
+    async with engine_on(root) as engine:
+        spec = ScheduleSpec(workflow="w", cron="0 9 * * *", version="9.9.9")
+        assert "has no version 9.9.9" in ((await engine.preview_schedule(spec)).problem or "")

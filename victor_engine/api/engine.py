@@ -55,6 +55,7 @@ class EngineInfo(Struct, frozen=True, omit_defaults=True):
     dead_letters: int = 0  # failed runs that need a decision
     next_fire: datetime | None = None
     next_fire_workflow: str | None = None
+    next_fire_schedule: str | None = None  # its id
     last_event: int = 0
     draining: PauseInfo | None = None  # set while active runs continue and new runs do not start
     storage: StorageInfo | None = None  # set during a storage outage, in which runs do not continue

@@ -13,8 +13,10 @@ import click
 from victor_engine.api import EngineInfo, Port
 from victor_engine.cli.access import access_lines
 from victor_engine.cli.output import local, print_json, print_line, print_note, span, with_port
+from victor_engine.cli.schedule_tools import next_fire
 from victor_engine.errors import PermissionDeniedError, UsageError
 from victor_engine.private import make_directory, open_file
+from victor_engine.text import plural
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -191,9 +193,13 @@ def status(ctx: click.Context, as_json: bool) -> None:
                 f"run by {info.engine_user or 'an unknown user'}, {where}, state directory {info.state_dir}"
             )
         print_line(
-            f"{info.schedules} schedules, {info.running} running, {info.queued} queued, {info.waiting} waiting"
+            f"{plural(info.schedules, 'schedule')}, {info.running} running, {info.queued} queued, "
+            f"{info.waiting} waiting"
         )
-        print_line(f"{info.open_requests} open requests, {info.failed_recently} runs failed in the last 24 h")
+        print_line(
+            f"{plural(info.open_requests, 'open request')}, {plural(info.failed_recently, 'run')} failed in the "
+            "last 24 h"
+        )
         if not info.trusted:
             print_note(
                 f"{info.workspace} is not trusted, so the engine executes nothing in it; run: victor trust"
@@ -201,7 +207,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
         if info.storage is not None:
             print_note(
                 f"storage outage since {local(info.storage.since)}: {info.storage.message}. Runs do not start or "
-                f"continue; {info.storage.waiting} changes are waiting. Work resumes when the store is writable"
+                f"continue. Changes that wait: {info.storage.waiting}. Work resumes when the store is writable"
             )
         if info.draining is not None:
             why = f" ({info.draining.note})" if info.draining.note else ""
@@ -213,7 +219,11 @@ def status(ctx: click.Context, as_json: bool) -> None:
         if info.next_fire is not None:
             left = (info.next_fire - info.now).total_seconds()
             when = f"in {span(left)}" if left >= 0 else f"due {span(-left)} ago"
-            print_line(f"next fire {local(info.next_fire)}, {when} ({info.next_fire_workflow})")
+            fire = local(info.next_fire)
+            if info.next_fire_schedule is not None:
+                found = await port.schedule(info.next_fire_schedule)
+                fire = next_fire(found) if found.next_fire == info.next_fire else fire
+            print_line(f"next fire {fire}, {when} ({info.next_fire_workflow})")
         for line in access_lines("", info.permissions):
             print_line(line)
         for problem in info.problems:

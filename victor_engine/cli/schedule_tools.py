@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from victor_engine.api import Port, SchedulePreview, ScheduleSpec
+from victor_engine.api import Port, ScheduleInfo, SchedulePreview, ScheduleSpec
 from victor_engine.cli.output import local, print_json, print_line, table, with_port
 from victor_engine.errors import UsageError
 
@@ -31,6 +31,17 @@ def local_zone() -> ZoneInfo:
         return get_zone(name or "UTC")
     except ValueError:
         return ZoneInfo("UTC")
+
+
+def next_fire(schedule: ScheduleInfo) -> str:
+    """Return the next fire of a schedule as text, with the reason if it will not run."""
+    if schedule.next_fire is None:
+        return local(None)
+    if schedule.skip_next:
+        return f"{local(schedule.next_fire)} (skipped by an operator)"
+    if schedule.next_excluded:
+        return f"{local(schedule.next_fire)} (excluded by {schedule.next_excluded})"
+    return local(schedule.next_fire)
 
 
 def as_option(error: str) -> str:
@@ -112,14 +123,14 @@ def preview(
         block = {"cron": cron, "every": every, "timezone": timezone}
         given = {key: value for key, value in block.items() if value is not None}
         if schedule is not None and (" " in schedule.strip() or schedule.startswith("@")):
-            spec, errors = spec_from_block("preview", {**given, "cron": schedule})
+            spec, errors = spec_from_block("", {**given, "cron": schedule}, await port.schedule_defaults())
             known = None
         elif schedule is not None:
             info = await port.schedule(schedule)
             spec, errors = changed_spec(info.spec, given) if given else (info.spec, [])
             known = info.id
         else:
-            spec, errors = spec_from_block("preview", given)
+            spec, errors = spec_from_block("", given, await port.schedule_defaults())
             known = None
         if spec is None:
             raise UsageError("; ".join(map(as_option, errors)))

@@ -31,6 +31,7 @@ from victor_engine.cli.schedule_tools import (
     drain,
     explain,
     local_zone,
+    next_fire,
     preview,
     show_fires,
     undrain,
@@ -61,7 +62,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
         for s in sorted(found, key=lambda s: (s.next_fire is None, s.next_fire, s.id)):
             state = "paused" if s.paused else "problem" if s.problem else "on" if s.spec.enabled else "off"
             last = s.last_fire.run_status or s.last_fire.outcome if s.last_fire else "-"
-            rows.append((s.id, s.spec.workflow, state, local(s.next_fire), last, s.summary))
+            rows.append((s.id, s.spec.workflow, state, next_fire(s), last, s.summary))
         table(
             ("id", "workflow", "state", "next fire", "last", "when"),
             rows,
@@ -138,7 +139,7 @@ def add(
         print_line(
             f"{added.id}  {'added' if added.created else 'exists already'}: {workflow}, {found.summary}"
         )
-        print_line(f"next fire {local(found.next_fire)}")
+        print_line(f"next fire {next_fire(found)}")
 
     with_port(ctx, "oneshot", work)
 
@@ -236,9 +237,7 @@ def _named(name: str, method: str, text: str, mode: str = "oneshot") -> None:
                 if method == "remove_schedule":
                     return f"removed: {schedule.spec.workflow}, {schedule.summary}"
                 if method == "resume_schedule":
-                    return (
-                        f"resumed: {found.spec.workflow}, {found.summary}, next fire {local(found.next_fire)}"
-                    )
+                    return f"resumed: {found.spec.workflow}, {found.summary}, next fire {next_fire(found)}"
                 return f"next fire skipped: {found.spec.workflow}, {local(found.next_fire)}"
 
             return await each(port, schedules, act, as_json)

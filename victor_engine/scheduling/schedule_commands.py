@@ -28,6 +28,8 @@ from victor_engine.scheduling.stored_schedules import (
     locked,
     paused_words,
     record_fire,
+    used_up_words,
+    uses_up_runs,
 )
 from victor_engine.scheduling.timing import Timing
 from victor_engine.store.db import Tx
@@ -159,6 +161,8 @@ def edit(tx: Tx, schedule: str, spec: ScheduleSpec, *, actor: Actor | None, note
         return row.id
     if _times(spec) != _times(row.spec):
         _check_fires(spec, timing, tx.now)
+        if uses_up_runs(row, spec):
+            raise UsageError(used_up_words(row, spec))
     _apply(tx, row, spec)
     data = {"changes": changes, **({"note": note} if note else {})}
     tx.event(EventKind.SCHEDULE_CHANGED, actor=actor, schedule_id=row.id, workflow=row.workflow, data=data)

@@ -97,11 +97,12 @@ def preview(
     schedule: str | None,
     excluded: Excluded,
     resolve: Callable[[sqlite3.Connection, str, str | None], str | None],
+    refused: Callable[[sqlite3.Connection, str, str | None], str | None],
     now: datetime,
 ) -> SchedulePreview:
     """Return the preview of a spec. With the id of a schedule, it is an edit: `H`, jitter and anchor depend on the id.
 
-    `resolve` returns the version that a schedule starts.
+    `resolve` returns the version that a schedule starts, `refused` why no run can start on it.
     """
     try:
         known = ops.get(source, schedule) if schedule is not None else None
@@ -120,8 +121,12 @@ def preview(
     except VictorError as error:
         return SchedulePreview(summary="", problem=f"exclude: {error.message}")
     problem = None
+    if spec.workflow and (known is None or known.spec.version != spec.version):
+        problem = refused(source, spec.workflow, spec.version)
     if not fires and spec.after is None:
         problem = "the schedule would never fire: its time or its end_date has passed"
+    elif known is not None and ops.uses_up_runs(known, spec):
+        problem = ops.used_up_words(known, spec)
     changes: tuple[str, ...] = ()
     token = ""
     if known is not None and problem is None:

@@ -22,6 +22,7 @@ from victor_engine.store.queries import ids
 from victor_engine.store.repositories import fires, schedules
 from victor_engine.store.repositories.fires import Fire
 from victor_engine.store.runs import Start
+from victor_engine.text import plural
 
 Resolve = Callable[[Tx, str, str | None], Start]
 """Returns the definition on which a run of a workflow and a version spec starts. Raises VictorError if it has none."""
@@ -153,6 +154,19 @@ class UpcomingFire:
     nominal: Nominal
     due: int
     following: int | None
+
+
+def uses_up_runs(row: ScheduleRow, spec: ScheduleSpec) -> bool:
+    """Return whether a schedule could not start another run with a spec, because `max_runs` is reached."""
+    return spec.enabled and spec.max_runs is not None and row.runs_started >= spec.max_runs
+
+
+def used_up_words(row: ScheduleRow, spec: ScheduleSpec) -> str:
+    """Return why a schedule would never fire with a spec whose `max_runs` is reached."""
+    return (
+        f"the schedule would never fire: it has started {plural(row.runs_started, 'run')}, and max_runs is "
+        f"{spec.max_runs}; set a higher max_runs"
+    )
 
 
 def get(source: ids.Source, schedule: str, *, removed: bool = False) -> ScheduleRow:

@@ -115,6 +115,7 @@ class ScheduleQueries:
             schedule_id,
             self._excluded,
             version_started,
+            start_refused,
             now,
         )
 

@@ -29,6 +29,7 @@ class EngineCounts(Struct, frozen=True):
     dead_letters: int
     next_fire: datetime | None
     next_fire_workflow: str | None
+    next_fire_schedule: str | None
     last_event: int
     draining: PauseInfo | None
     recent_breaches: int
@@ -42,7 +43,7 @@ def engine_counts(connection: sqlite3.Connection, now: datetime) -> EngineCounts
     (schedules,) = connection.execute("SELECT COUNT(*) FROM schedules WHERE removed_at IS NULL").fetchone()
     (open_requests,) = connection.execute("SELECT COUNT(*) FROM requests WHERE status = 'open'").fetchone()
     due = connection.execute(
-        "SELECT workflow, next_fire FROM schedules WHERE next_fire IS NOT NULL AND removed_at IS NULL"
+        "SELECT workflow, next_fire, id FROM schedules WHERE next_fire IS NOT NULL AND removed_at IS NULL"
         " AND paused IS NULL ORDER BY next_fire LIMIT 1"
     ).fetchone()
     return EngineCounts(
@@ -55,6 +56,7 @@ def engine_counts(connection: sqlite3.Connection, now: datetime) -> EngineCounts
         dead_letters=connection.execute("SELECT COALESCE(SUM(runs), 0) FROM dead_causes").fetchone()[0],
         next_fire=instant(due[1]) if due else None,
         next_fire_workflow=due[0] if due else None,
+        next_fire_schedule=due[2] if due else None,
         last_event=last_event(connection),
         draining=_draining(connection),
         recent_breaches=_breaches_since(connection, to_us(now - RECENTLY)),
