@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import tzinfo
 from importlib import import_module
@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
+from textual.actions import ActionParseResult
 from textual.command import Provider
+from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.worker import Worker, WorkerCancelled, WorkerFailed
 
 from victor_engine.api import EngineInfo, Port, RequestQuery
 from victor_engine.clock import Clock
-from victor_engine.errors import VictorError
+from victor_engine.errors import PermissionDeniedError, VictorError
 from victor_engine.identity import user_name
 from victor_tui.app_context import Console
 from victor_tui.attention import Announcer
@@ -61,7 +63,7 @@ if TYPE_CHECKING:
 
     from victor_engine.service.signals import Signals
 
-ALWAYS_LOADED: tuple[Subject, ...] = ("requests", "held", "engine")
+ALWAYS_LOADED: tuple[Subject, ...] = ("requests", "held", "engine", "caller")
 """Subjects that are always refreshed, independent of the visible screen."""
 TRANSITION = 0.005
 """Maximum delay in seconds before drawing after a change of screens."""
@@ -86,6 +88,22 @@ def _commands() -> type[Provider]:
     from victor_tui.command_palette import ActionCommands
 
     return ActionCommands
+
+
+async def _answer_first(app: Console, query: RequestQuery) -> None:
+    """Open the first request that matches a query."""
+    try:
+        found = await app.port.requests(query)
+        others = 0 if found else await app.port.request_count(RequestQuery())
+    except VictorError as error:
+        app.report(error)
+        return
+    if found:
+        await app.dialogs.answer_request(found[0])
+    elif others:
+        app.notify(f"No request waits for you. A opens the first of {others} for other users.", markup=False)
+    else:
+        app.notify("No requests are open.", markup=False)
 
 
 class VictorApp(Console):
@@ -151,11 +169,13 @@ class VictorApp(Console):
         self.feed.keep("requests", QueueLoader())
         self.feed.keep("held", lambda port: port.requests(RequestQuery(statuses=("held",))))
         self.feed.keep("engine", lambda port: port.engine())
+        self.feed.keep("caller", lambda port: port.whoami())
         self.set_interval(1.0, self._tick)
-        self.call_after_refresh(self._start_feed)
 
-    def _start_feed(self) -> None:
-        self._feeding = self.run_worker(self.feed.run(), name="feed", group="feed")
+        def start_feed() -> None:
+            self._feeding = self.run_worker(self.feed.run(), name="feed", group="feed")
+
+        self.call_after_refresh(start_feed)
 
     def _install_signals(self) -> None:
         """Exit on a signal, also SIGHUP, in the same way as on the quit key: running commands are stopped."""
@@ -199,6 +219,8 @@ class VictorApp(Console):
         if self.lost:
             self.notify("Connected to the engine again.", markup=False)
         self.lost = ""
+        if self.access.limited:
+            self.show_mode("inbox")  # the only screen with something to see
         if engine.engine_user not in ("", user_name(os.geteuid())):
             kind = "daemon" if engine.mode == "daemon" else "engine"
             where = f"Attached to the {kind} of {engine.engine_user}: process {engine.pid}, socket {engine.socket}."
@@ -226,6 +248,10 @@ class VictorApp(Console):
         self.update_header()
 
     def on_load_failed(self, message: LoadFailed) -> None:
+        if isinstance(message.error, PermissionDeniedError):
+            self.feed.mark_stale("caller")
+            if self.access.limited:
+                return  # the screen is left, see `on_connected`
         self.report(message.error)
 
     def on_refreshed(self, message: Refreshed) -> None:
@@ -238,6 +264,8 @@ class VictorApp(Console):
         if message.subject not in ALWAYS_LOADED and not self._prepared and not self.is_headless:
             self._prepared = True
             self.call_after_refresh(self.prepare)
+        if message.subject == "caller":
+            self.screen.refresh_bindings()
         self._distributor.refreshed(message.subject)
 
     @work(group="prepare")
@@ -251,7 +279,7 @@ class VictorApp(Console):
         """Import, compose and lay out a main screen without showing it, and load its first snapshots."""
         await asyncio.to_thread(import_module, _module(mode))
         screen = mode_screen(self, mode) if is_mode_built(self, mode) else await build_mode(self, mode)
-        if isinstance(screen, FeedReader):
+        if isinstance(screen, FeedReader) and not self.access.limited:
             await self.feed.prefetch(screen.loaders())
 
     def delay_update(self, delay: float = 0.05) -> None:
@@ -266,6 +294,24 @@ class VictorApp(Console):
         self._distributor.draw_headers(self.owns_engine)
 
     # --- actions ------------------------------------------------------------------------------
+
+    async def run_action(
+        self,
+        action: str | ActionParseResult,
+        default_namespace: DOMNode | None = None,
+        namespaces: Mapping[str, DOMNode] | None = None,
+    ) -> bool:
+        """Run an action that the roles of the current user permit. Otherwise show the role that it needs."""
+        node = default_namespace or self
+        if isinstance(action, str) and (refused := self.access.refusal(action, node)) is not None:
+            available = any(
+                active.binding.action == action and active.enabled
+                for active in self.screen.active_bindings.values()
+            )
+            if available:
+                self.notify(refused, severity="warning", markup=False)
+            return available
+        return await super().run_action(action, default_namespace, namespaces)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Disable keys that leave the screen or open another dialog while a dialog is open."""
@@ -293,28 +339,12 @@ class VictorApp(Console):
     @work(group="dialog", exclusive=True)
     async def action_answer(self) -> None:
         """Open the next request of the user's queue."""
-        await self._answer_first(RequestQuery(answerable=True, limit=1))
+        await _answer_first(self, RequestQuery(answerable=True, limit=1))
 
     @work(group="dialog", exclusive=True)
     async def action_answer_any(self) -> None:
         """Open the next request of all users."""
-        await self._answer_first(RequestQuery(limit=1))
-
-    async def _answer_first(self, query: RequestQuery) -> None:
-        try:
-            found = await self.port.requests(query)
-            others = 0 if found else await self.port.request_count(RequestQuery())
-        except VictorError as error:
-            self.report(error)
-            return
-        if found:
-            await self.dialogs.answer_request(found[0])
-        elif others:
-            self.notify(
-                f"No request waits for you. A opens the first of {others} for other users.", markup=False
-            )
-        else:
-            self.notify("No requests are open.", markup=False)
+        await _answer_first(self, RequestQuery(limit=1))
 
     @work(group="action")
     async def action_take_back(self) -> None:

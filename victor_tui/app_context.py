@@ -25,6 +25,7 @@ from victor_engine.api import (
 from victor_engine.clock import Clock, SystemClock
 from victor_engine.errors import EngineUnavailableError, VictorError
 from victor_engine.identity import current_actor
+from victor_tui.access import Access
 from victor_tui.config import console_settings
 from victor_tui.feed import INTERVAL, Feed
 from victor_tui.inbox.queue import Queue
@@ -110,6 +111,7 @@ class Console(KeyQueueApp[str]):
         self.lost = ""
         """The reason why the engine is unreachable; empty while it is connected."""
         self.feed = Feed(connect, self.post_message, interval=interval)
+        self.access = Access(lambda: self.feed.snapshots.get("caller"))
         self.navigator = navigator(self)
         self.dialogs = dialogs(self)
 

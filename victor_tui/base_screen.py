@@ -53,7 +53,7 @@ class ConsoleScreen(Screen[None], InConsole, FeedReader):
         yield HeaderBar(self.MODE)
         yield Static("", id="banner", markup=False)
         yield from self.compose_body()
-        yield KeyBar()
+        yield KeyBar(self.console.access.refusal)
 
     def on_screen_resume(self) -> None:
         if self not in self.console.screen_stack:  # prepared, or closed again

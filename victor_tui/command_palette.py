@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from textual.binding import Binding
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+
+if TYPE_CHECKING:
+    from victor_tui.app_context import Console
 
 
 class ActionCommands(Provider):
@@ -21,6 +24,10 @@ class ActionCommands(Provider):
                 seen.add(binding.action)
                 yield binding, active.node
 
+    def _help(self, binding: Binding, node: Any) -> str:
+        """Return the help of an action: the role that the current user lacks, or its tooltip."""
+        return cast("Console", self.app).access.refusal(binding.action, node) or binding.tooltip
+
     def _call(self, binding: Binding, node: Any) -> partial[Any]:
         return partial(self.app.run_action, binding.action, node)
 
@@ -31,7 +38,7 @@ class ActionCommands(Provider):
                 _plain(text),
                 self._call(binding, node),
                 text=binding.description,
-                help=binding.tooltip or None,
+                help=self._help(binding, node) or None,
             )
 
     async def search(self, query: str) -> Hits:
@@ -44,7 +51,7 @@ class ActionCommands(Provider):
                     matcher.highlight(binding.description),
                     self._call(binding, node),
                     text=binding.description,
-                    help=f"{binding.tooltip} ({self.app.get_key_display(binding)})",
+                    help=f"{self._help(binding, node)} ({self.app.get_key_display(binding)})",
                 )
 
 

@@ -16,9 +16,10 @@ from typing import Any, Literal, get_args
 from textual.message import Message
 
 from victor_engine.api import EventInfo, Port
-from victor_engine.errors import EngineUnavailableError, StorageError, VictorError
+from victor_engine.errors import EngineUnavailableError, PermissionDeniedError, StorageError, VictorError
 
 Subject = Literal[
+    "caller",
     "engine",
     "requests",
     "held",
@@ -37,9 +38,9 @@ Subject = Literal[
 ]
 """The subjects that a screen can watch.
 
-`requests` is the queue of the user, `inbox` the listed page of requests, `held` answers that can still be undone,
-`past` runs of the history, `stats` their statistics, `run` one run, `dead` the causes of dead letters,
-`letters` the runs of one cause, `agenda` the fires in the visible spans.
+`caller` is the current user with its roles, `requests` is the queue of the user, `inbox` the listed page of requests,
+`held` answers that can still be undone, `past` runs of the history, `stats` their statistics, `run` one run, `dead` the
+causes of dead letters, `letters` the runs of one cause, `agenda` the fires in the visible spans.
 """
 Loader = Callable[[Port], Awaitable[Any]]
 Sleep = Callable[[float], Awaitable[None]]
@@ -218,14 +219,15 @@ class Feed:
                 self.port = port
                 engine = await port.engine()
                 self.snapshots["engine"] = engine
+                self.snapshots["caller"] = await port.whoami()
                 self._post(Connected(port))
                 self._post(Refreshed("engine"))
                 self.mark_stale(*_EVERYTHING)
                 tries = 0
                 await self._follow(port, engine.last_event)
                 error: VictorError = EngineUnavailableError("the engine closed its event feed")
-            except (EngineUnavailableError, StorageError) as problem:
-                error = problem  # both are temporary
+            except (EngineUnavailableError, StorageError, PermissionDeniedError) as problem:
+                error = problem  # all are temporary: a role can be granted
             except VictorError as problem:
                 self._post(Lost(problem, None))
                 return

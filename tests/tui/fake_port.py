@@ -23,6 +23,7 @@ from victor_engine.api import (
     FINAL_RUN_STATUSES,
     Actor,
     Answer,
+    CallerInfo,
     EngineInfo,
     EventInfo,
     EventQuery,
@@ -44,6 +45,7 @@ from victor_engine.api import (
     ScheduleSpec,
     TrustInfo,
 )
+from victor_engine.api.roles import Role
 from victor_engine.clock import FakeClock
 from victor_engine.errors import (
     AlreadyAnsweredError,
@@ -154,6 +156,9 @@ class FakePort(FakeControl, FakeInsight, FakeTime, FakeVersions):
         return schedule
 
     # queries
+
+    async def whoami(self) -> CallerInfo:
+        return CallerInfo(ME.user, ME.uid, tuple(Role))
 
     async def engine(self) -> EngineInfo:
         self._enter("engine")

@@ -17,8 +17,19 @@ from typing import Any
 import msgspec
 import yaml
 
-from victor_engine.api import Actor, Answer, EngineInfo, EventInfo, Port, RequestInfo, RequestQuery, RunInfo
+from victor_engine.api import (
+    Actor,
+    Answer,
+    CallerInfo,
+    EngineInfo,
+    EventInfo,
+    Port,
+    RequestInfo,
+    RequestQuery,
+    RunInfo,
+)
 from victor_engine.api.port import PortMethod, derive
+from victor_engine.api.roles import Role
 from victor_engine.clock import FakeClock
 from victor_engine.config import trust
 from victor_engine.engine import Engine
@@ -86,6 +97,8 @@ class RealPort(Port):
         self.clock = clock or FakeClock(NOW)
         self.console_clock = self.clock
         self.actor = ANA
+        self.roles: tuple[Role, ...] = tuple(Role)
+        """The roles of the user of the console. The engine in this process does not check them."""
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
         self.reads: list[tuple[str, tuple[Any, ...]]] = []
         self.fail_next: VictorError | None = None
@@ -168,6 +181,9 @@ class RealPort(Port):
         if isinstance(value, EngineInfo):
             return msgspec.structs.replace(value, pid=_PID, host="ops-1", product_version="0.1.0")
         return value
+
+    async def whoami(self) -> CallerInfo:
+        return CallerInfo(self.actor.user, self.actor.uid, self.roles)
 
     async def subscribe(self, after: int) -> AsyncIterator[EventInfo]:
         """Yield the engine's events, until the connection is broken."""

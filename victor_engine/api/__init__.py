@@ -60,9 +60,7 @@ from victor_engine.api.people import (
     WayInfo,
     request_refused,
 )
-from victor_engine.api.port import (
-    Port,
-)
+from victor_engine.api.port import Port, needed_role
 from victor_engine.api.request_text import (
     first_line,
     held_text,
@@ -73,6 +71,7 @@ from victor_engine.api.request_text import (
     value_text,
     way_text,
 )
+from victor_engine.api.roles import Role, shown_roles
 from victor_engine.api.runs import (
     AttemptInfo,
     DeadLetterGroup,
@@ -243,6 +242,7 @@ __all__ = [
     "RequestPage",
     "RequestQuery",
     "RequestStatus",
+    "Role",
     "RunCommand",
     "RunComparison",
     "RunDetail",
@@ -282,12 +282,14 @@ __all__ = [
     "first_line",
     "held_text",
     "is_held",
+    "needed_role",
     "outcome_text",
     "question_text",
     "refusal",
     "rejections_needed",
     "request_refused",
     "schedule_refused",
+    "shown_roles",
     "sides",
     "start_text",
     "value_text",

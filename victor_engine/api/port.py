@@ -81,6 +81,11 @@ def methods() -> Mapping[str, PortMethod]:
     return MappingProxyType({name: method for name, method in declared().items() if method.kind != "own"})
 
 
+def needed_role(name: str) -> Role | None:
+    """Return the role that a method needs; None for a method without one. Raise KeyError for an unknown method."""
+    return declared()[name].role
+
+
 Derived = TypeVar("Derived", bound=type)
 
 

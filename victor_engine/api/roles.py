@@ -39,7 +39,7 @@ def with_included(granted: Collection[Role]) -> frozenset[Role]:
     return frozenset(role for each in granted for role in _INCLUDED[each])
 
 
-def shown(roles: Collection[Role]) -> str:
+def shown_roles(roles: Collection[Role]) -> str:
     """Return roles as text, without those that another one includes: `operator and approver`, or `no role`."""
     if Role.ADMIN in roles:
         return Role.ADMIN
@@ -50,4 +50,4 @@ def shown(roles: Collection[Role]) -> str:
 
 def refusal(method: str, needed: Role, user: str, roles: Collection[Role], ask: str = "root") -> str:
     """Return the message that refuses a call. `ask` is the user who can grant roles."""
-    return f"permission denied: {method} needs the role {needed}; {user} has {shown(roles)}. Ask {ask} for a role"
+    return f"permission denied: {method} needs the role {needed}; {user} has {shown_roles(roles)}. Ask {ask} for a role"

@@ -49,6 +49,9 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
     It keeps the input as a draft.
     """
 
+    METHOD = "answer"
+    """The method of the port that sends this dialog."""
+
     BINDINGS: ClassVar[list[BindingType]] = bindings("answer")
 
     def __init__(self, request: RequestInfo) -> None:
@@ -83,6 +86,8 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         self._fields.preselect(self.request)
         drafts.restore(self, self.request.id)
         self._fields.focus_first(self.request)
+        if self.console.access.refusal("submit", self) is not None:
+            self._available.show(self.request, self.now(), self.console.zone)
 
     def feed_refreshed(self, subject: str) -> None:
         """Load the request again: another user can have answered it."""

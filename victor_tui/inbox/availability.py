@@ -46,7 +46,7 @@ class Availability:
             self._dialog.show_error("The answer was undone. The request is open again.", "$warning")
             self._disable(lambda button: False)
             self._dialog.refresh_bindings()
-        refused = why_refused(request)
+        refused = why_refused(request) or self._dialog.console.access.refusal("submit", self._dialog) or ""
         if refused != self.refused:
             self.refused = refused
             self._dialog.show_error(refused, "$warning")

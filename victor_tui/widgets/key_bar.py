@@ -6,6 +6,7 @@ disappears. With each move of the cursor this took longer than anything else on 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -26,7 +27,7 @@ ALWAYS = ("help", "leave")
 
 @dataclass(frozen=True)
 class ShownKey:
-    """One key with its action. `enabled` is False if the action is not available now."""
+    """One key with its action. `enabled` is False if the action is not available now or not permitted."""
 
     action: str
     key: str
@@ -34,6 +35,8 @@ class ShownKey:
     description: str
     enabled: bool
     tooltip: str
+    refused: bool = False
+    """Whether the current user needs another role. The key then shows which."""
 
     @property
     def width(self) -> int:
@@ -61,6 +64,11 @@ class KeyBar(Widget):
 
     keys: reactive[tuple[ShownKey, ...]] = reactive(())
 
+    def __init__(self, refusal: Callable[[str, object], str | None] = lambda action, node: None) -> None:
+        """`refusal` returns why the current user may not take an action of a node, or None."""
+        super().__init__()
+        self._refusal = refusal
+
     def on_mount(self) -> None:
         self.screen.bindings_updated_signal.subscribe(self, self._update)
 
@@ -71,16 +79,18 @@ class KeyBar(Widget):
     def _shown(self) -> list[ShownKey]:
         """Return each action once, with its first key."""
         found: dict[str, ShownKey] = {}
-        for _, binding, enabled, tooltip in self.screen.active_bindings.values():
+        for node, binding, enabled, tooltip in self.screen.active_bindings.values():
             if binding.show and binding.action not in found:
                 display = self.app.get_key_display(binding)
+                refusal = self._refusal(binding.action, node)
                 found[binding.action] = ShownKey(
                     binding.action,
                     binding.key,
                     display,
                     binding.description,
-                    enabled,
-                    tooltip or binding.description,
+                    enabled and refusal is None,
+                    refusal or tooltip or binding.description,
+                    enabled and refusal is not None,
                 )
         return list(found.values())
 
@@ -122,7 +132,7 @@ class KeyBar(Widget):
         shown = self._at(event.x)
         if shown is None:
             return
-        if shown.enabled:
+        if shown.enabled or shown.refused:
             self.app.simulate_key(shown.key)
         else:
             self.app.bell()
