@@ -42,6 +42,7 @@ class Reader:
             "PATH": f"{binaries}:{os.environ['PATH']}",
             "LANG": "C.UTF-8",
             "PYTHONPATH": str(ROOT),
+            "VICTOR_RUNTIME": os.environ["VICTOR_RUNTIME"],
         }
 
     def type(self, script: str) -> str:

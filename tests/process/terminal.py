@@ -60,6 +60,7 @@ class Terminal:
             "TERM": term,
             "TMUX_TMPDIR": self._sockets,
             "VICTOR_STATE": state,
+            "VICTOR_RUNTIME": os.environ["VICTOR_RUNTIME"],
             **(environment or {}),
         }
 

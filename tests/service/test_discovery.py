@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from tests.service import second_user
 from tests.service.engines import daemon, record_of
 from tests.service.second_user import SECOND, Shell
 from victor_engine.cli.main import main
-from victor_engine.errors import EngineUnavailableError
+from victor_engine.errors import EngineUnavailableError, PermissionDeniedError
 from victor_engine.identity import acting_as
 from victor_engine.service import engine_record
 from victor_engine.service.connect import attach, find, open_console, open_engine
@@ -200,6 +202,54 @@ def test_a_forged_record_is_not_trusted(folder: Path, root: Path) -> None:
     path.parent.symlink_to(folder / "elsewhere")
     os.lchown(path.parent, SECOND, SECOND)
     assert not trusted(), "the directory is a symbolic link of another user"
+
+
+SERVE = """
+import asyncio, sys
+from pathlib import Path
+from victor_engine.service.server import PortServer
+
+async def main():
+    await PortServer(None, Path(sys.argv[1]), mode=0o666).start()
+    print("ready", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+"""An engine, as far as a client sees it before its first call."""
+
+
+@asynccontextmanager
+async def listening(path: Path, uid: int) -> AsyncIterator[None]:
+    words = second_user.words(SERVE, str(path), uid=uid)
+    process = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(60):
+            assert await process.stdout.readline() == b"ready\n"
+        yield
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def test_root_finds_the_engine_of_a_service_and_no_other_listener(folder: Path, root: Path) -> None:
+    second_user.need_root()
+    path = forged(folder, root)  # as the service with this directory writes it
+    socket = path.with_name("engine.sock")
+    async with listening(socket, SECOND):
+        port = await attach(find(root), "cli")
+        assert port is not None
+        await port.close()
+    assert await attach(find(root), "cli") is None, "the engine was killed and left its socket"
+    socket.unlink()
+    os.chown(path.parent, 1, 1)
+    async with listening(socket, 1):
+        os.chown(path.parent, SECOND, SECOND)
+        with pytest.raises(
+            PermissionDeniedError, match="of daemon listens there instead of an engine of root or nobody"
+        ):
+            await attach(find(root), "cli")
 
 
 async def test_an_engine_keeps_no_record_in_a_directory_of_another_user(

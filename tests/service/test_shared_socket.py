@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import grp
 import json
 import os
@@ -139,7 +140,9 @@ async def test_without_a_usable_directory_the_socket_stays_private(
         await engine.close()
     with pytest.raises(SystemExit):
         main(["--workspace", str(root), "validate", str(root)])
-    assert "Set socket.path" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "Set socket.path" in output
+    assert f"{folder / 'home' / '.victor' / 'scheduler.yaml'}:1:" in output
 
 
 @pytest.mark.parametrize(
@@ -164,7 +167,7 @@ async def test_a_path_that_another_user_could_replace_is_refused(
     assert list((folder / "run").iterdir()) == []
 
 
-async def test_a_group_narrows_the_socket(folder: Path, root: Path) -> None:
+async def test_a_group_narrows_the_socket(folder: Path, root: Path, second: Shell) -> None:
     second_user.need_root()
     group = grp.getgrgid(1)
     configure(folder, f"{VIEWER}socket: {{group: {group.gr_name}}}\n")
@@ -172,6 +175,9 @@ async def test_a_group_narrows_the_socket(folder: Path, root: Path) -> None:
     try:
         path = (await engine.engine()).socket
         assert (mode_of(path), os.stat(path).st_gid) == (0o660, 1)
+        ended = await asyncio.to_thread(second.run, "--workspace", str(root), "inbox", "list")
+        assert ended.returncode == 6
+        assert f"ask root to add you to the group {group.gr_name} (socket.group)" in ended.stderr
     finally:
         await engine.close()
     configure(folder, f"{VIEWER}socket: {{group: no-such-group}}\n")

@@ -112,6 +112,9 @@ class TrustedLayers:
         own = later.text(key) if later is not None else ""
         if fixed and own and own != fixed and later is not None:
             self._loosens(later, key, f"{own} cannot replace {fixed}")
+        reader = system if fixed else later
+        if reader is not None and (fixed or own):
+            self.origins[f"socket.{key}"] = reader.source.place((*reader.key_path, key))
         return fixed or own
 
     def _readers(self, section: str, known: Iterable[str]) -> tuple[Reader | None, Reader | None]:

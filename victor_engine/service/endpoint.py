@@ -93,19 +93,21 @@ def problems(paths: Paths, config: Config, *, validating: bool = False) -> list[
     """
     if validating and _of_other_user(runtime_directory.system_parent() / workspace_name(paths.workspace)):
         return []
-    severity, text, key = "warning", "", "socket"
+    severity, text, key = "warning", "", "socket.path"
     try:
         text = plan(paths, config).problem
         if text:
             key = "permissions"
             text = f"other users cannot connect to the engine although they have permissions: {text}"
         elif config.socket.group is not None and config.permissions is None:
+            key = "socket.group"
             text = "socket.group has no effect without permissions: only root and the user of the engine can connect"
     except VictorError as error:
         severity, text = "error", error.message
+        key = "socket.group" if text.startswith("socket.group") else key
     if not text:
         return []
-    places = (place for name, place in config.origins.items() if name.split(".")[0] == key)
+    places = (place for name, place in config.origins.items() if name.startswith(key))
     path, line, column = place_from_text(next(places, ""))
     return [
         ProblemInfo("error" if severity == "error" else "warning", text, path=path, line=line, column=column)

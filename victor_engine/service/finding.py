@@ -14,6 +14,7 @@ from victor_engine.identity import user_name
 from victor_engine.service import engine_record
 from victor_engine.service.engine_lock import engine_owner
 from victor_engine.service.engine_record import EngineRecord
+from victor_engine.service.identity import group_name
 from victor_engine.service.paths import Paths
 from victor_engine.service.workspace_lock import holder
 
@@ -56,9 +57,20 @@ async def _attach(paths: Paths, via: str) -> Client | None:
                 me = user_name(os.geteuid())
                 raise PermissionDeniedError(
                     f"permission denied: the socket of the engine of {record.user} (process {record.pid}) does not admit "
-                    f"{me}, ask {record.user} for a role: `permissions` in the scheduler.yaml of the engine"
+                    f"{me}, ask {record.user} {_remedy(Path(record.socket))}"
                 ) from error
     return None
+
+
+def _remedy(socket: Path) -> str:
+    """Return how to get access to a socket: by its group, or by a role."""
+    try:
+        info = socket.stat()
+    except OSError:
+        return "for a role: `permissions` in the scheduler.yaml of the engine"
+    if info.st_mode & 0o020:
+        return f"to add you to the group {group_name(info.st_gid)} (socket.group)"
+    return "for a role: `permissions` in the scheduler.yaml of the engine"
 
 
 def how_to_start(paths: Paths) -> str:
