@@ -42,6 +42,7 @@ from victor_tui.feed import (
     Subject,
 )
 from victor_tui.feed_readers import FeedDistributor
+from victor_tui.inbox.drafts import delete_decided
 from victor_tui.inbox.queue import Queue, QueueLoader
 from victor_tui.keys import SCREENS, bindings
 from victor_tui.navigation import ScreenNavigator
@@ -229,6 +230,7 @@ class VictorApp(Console):
             self._detect_terminal(Path(engine.workspace))
         if not engine.trusted:
             self.run_worker(self._engine.ask_for_trust(), group="dialog")
+        self.run_worker(delete_decided(message.port, engine), group="drafts", exclusive=True)
 
     @work(group="terminal", exclusive=True)
     async def _detect_terminal(self, workspace: Path) -> None:

@@ -24,9 +24,9 @@ from victor_engine.errors import (
 )
 from victor_tui.dialogs.base import DialogBody
 from victor_tui.dialogs.editor import EditorDialog
-from victor_tui.inbox import drafts
 from victor_tui.inbox.answer_fields import AnswerFields, Verdict
 from victor_tui.inbox.availability import Availability
+from victor_tui.inbox.drafts import DraftKeeper
 from victor_tui.inbox.question_view import (
     changes_of,
     compose_actions,
@@ -59,6 +59,7 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         self.selected: Verdict | None = None
         self.request = request
         self._fields = AnswerFields(self)
+        self._draft = DraftKeeper(self)
         self._available = Availability(self)
         self._sending = False
         self._lost = False
@@ -84,7 +85,7 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
     def on_mount(self) -> None:
         self._draw_head()
         self._fields.preselect(self.request)
-        drafts.restore(self, self.request.id)
+        self._draft.start(self.request)
         self._fields.focus_first(self.request)
         if self.console.access.refusal("submit", self) is not None:
             self._available.show(self.request, self.now(), self.console.zone)
@@ -106,6 +107,8 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
 
     def tick(self) -> None:
         self._draw_head()
+        if not self._sending:
+            self._draft.keep(self.request)
         if self._available.held:
             self._available.show(self.request, self.now(), self.console.zone)
         due = self.request.settles_at or self.request.deadline
@@ -126,6 +129,8 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
             self._draw_head()
             self._draw_messages()
         self._available.show(found, self.now(), self.console.zone)
+        if self._available.final:
+            self._draft.end(found)
 
     def _draw_head(self) -> None:
         now = self.now()
@@ -143,14 +148,14 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         if done is None:
             return
         if done.status != RequestStatus.OPEN:
-            drafts.forget(self, self.request.id)
+            self._draft.end(self.request)
             self._available.over = True
             self.dismiss(done)
         else:
             self._load()
 
     def action_leave(self) -> None:
-        drafts.keep(self, self.request.id)
+        self._draft.keep(self.request)
         self.dismiss(None)
 
     def typed_ahead(self, key: str) -> bool:
@@ -252,7 +257,7 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         except VictorError as error:
             self.show_error(error.message)
         else:
-            drafts.forget(self, self.request.id)
+            self._draft.end(self.request)
             self.dismiss(done)
         finally:
             self._sending = False

@@ -63,6 +63,8 @@ class Form(Vertical):
         self._secrets: dict[str, Any] = {}
         self._names: dict[Key, str] = {}
         self._showing = False
+        self._stale = False
+        """Whether the model was restored, and the widgets do not show it yet."""
 
     @property
     def drawable(self) -> bool:
@@ -94,6 +96,8 @@ class Form(Vertical):
 
     def _take(self) -> None:
         """Take the state of all widgets over into the model: a change can still be on its way as a message."""
+        if self._stale:
+            return
         for row in self._rows():
             if row.field.kind != "fixed":
                 self.model.put(row.field, row.read())
@@ -137,7 +141,7 @@ class Form(Vertical):
 
     async def _changed(self, widget: Widget) -> None:
         row = widget.parent
-        if not isinstance(row, FieldRow) or not row.is_attached:
+        if not isinstance(row, FieldRow) or not row.is_attached or self._stale:
             return
         self.model.put(row.field, row.read())
         if not isinstance(widget, One | Tick):
@@ -253,9 +257,21 @@ class Form(Vertical):
         self._show_rules([])
 
     async def _rebuild(self) -> None:
+        """Make all rows anew for the model. The focus stays on its field."""
+        self._stale = True
+        focused = self.screen.focused
+        inside = focused is not None and focused in self.walk_children()
+        name = focused.id if focused is not None else None
         place = self.query_one("#form-fields")
         await place.query_children(FieldRow).remove()
         await place.mount_all([self._row(field) for field in self.model.fields])
+        self._stale = False
+        if inside:
+            same = [row.widget for row in self._rows() if row.widget.id == name and row.widget.focusable]
+            if same:
+                same[0].focus()
+            else:
+                self.focus_first()
 
     def _check_json(self) -> None:
         """Show the first error of the JSON text while it is typed."""
@@ -282,19 +298,22 @@ class Form(Vertical):
     def restore(self, draft: Mapping[str, Any]) -> None:
         """Restore the input of a draft."""
         self.model.restore(draft)
+        self._stale = True
 
         async def show() -> None:
             await self._rebuild()
             if isinstance(draft.get("json"), str):
                 self._json_before = self.model.json()[0]
                 self._show_json(draft["json"])
-                self.query_one("#json-text").focus()
-            elif self.screen.focused is None:
-                self.focus_first()
+            # The dialog has asked for the focus of a row that was replaced.
+            self.call_after_refresh(self.focus_first)
 
         self.call_next(show)
 
     def focus_first(self) -> None:
+        if self.as_json:
+            self.query_one("#json-text").focus()
+            return
         for row in self._rows():
             if row.widget.focusable:
                 row.widget.focus()

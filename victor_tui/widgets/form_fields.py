@@ -38,7 +38,7 @@ class Field:
 
     `required` is whether the form requires it, `in_object` whether its object requires it. `optional` has the
     lengths of `path` that lead to optional objects. `options` and `labels` are those of a list. `default` is the
-    initial value. `reason` says why the field is JSON.
+    initial value. `reason` says why the field is JSON, or not editable; a constant without it is not shown.
     """
 
     path: Path
@@ -72,7 +72,7 @@ class Field:
     def note(self) -> str:
         """The description, with the reason for a field without a widget."""
         parts = [str(self.schema.get("description") or "") if self.path else ""]
-        if self.reason:
+        if self.reason and self.kind == "json":
             parts.append(f"As JSON: {self.reason}.")
         return one_line(" ".join(part for part in parts if part), 400)
 

@@ -255,8 +255,8 @@ class FormModel:
         """Return the state of all fields except secrets, for a draft."""
         secret = {field.key for field in self.fields if has_secret(field)}
         states = [
-            [list(path), kind, slot, state]
-            for (path, kind, slot), state in self._states.items()
+            [list(path), kind, slot, list(state) if isinstance(state, tuple) else state]
+            for (path, kind, slot), state in sorted(self._states.items(), key=lambda item: item[0])
             if (path, kind, slot) not in secret and (path, kind, slot) in self._shown_keys()
         ]
         found: dict[str, Any] = {"states": states}

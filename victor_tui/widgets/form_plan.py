@@ -14,6 +14,7 @@ from victor_tui.text import one_line, word
 from victor_tui.widgets.form_fields import Field, FieldKind, Key, Path, value_at
 from victor_tui.widgets.form_schema import (
     ABSENT,
+    MOVED,
     Resolver,
     UnsupportedError,
     index_of,
@@ -68,7 +69,7 @@ class Plan:
     groups: list[Group] = field(default_factory=list)
 
     def make(self) -> Plan:
-        self._add(self.resolver.root, _Spot())
+        self._add(self.resolver.root, _Spot(refs=frozenset({MOVED})))
         return self
 
     # --- one part of the schema ----------------------------------------------------------------
@@ -134,7 +135,8 @@ class Plan:
     def _fixed(self, schema: dict[str, Any], spot: _Spot) -> None:
         """Add a value that is shown and not edited."""
         value = schema["const"] if "const" in schema else value_at(self.base, spot.path)
-        self._append("fixed", schema, spot, default=spot.default if value is ABSENT else value)
+        shown = "" if schema.get(_PICKED) else "not editable"
+        self._append("fixed", schema, spot, default=spot.default if value is ABSENT else value, reason=shown)
 
     def _members(self, schema: dict[str, Any], spot: _Spot) -> None:
         self.groups.append(Group(spot.path, spot.needed))
@@ -203,10 +205,12 @@ class Plan:
             if picked is None:
                 return {_LEFT_OUT: True}, False
             schema = merge(rest, options[picked])
+            if "const" in schema or schema.get("type") == "null":
+                schema = {"const": schema.get("const"), _PICKED: True}
         if nullable and not self._takes_null(schema, spot):
             picked = self._variant(schema, [{}, {"type": "null", "title": "null"}], spot, 4)
             if picked != 0:
-                return ({_LEFT_OUT: True} if picked is None else {"const": None}), False
+                return ({_LEFT_OUT: True} if picked is None else {"const": None, _PICKED: True}), False
             nullable = False
         return schema, nullable
 
@@ -339,6 +343,8 @@ class Plan:
 
 _LABELS = "x-labels"
 """The labels of the values of `enum`, which `Plan` puts into a schema. Authors' keys `x-*` are removed before."""
+_PICKED = "x-picked"
+"""Marks a constant that the list of variants shows already."""
 _LEFT_OUT = "x-left-out"
 """Marks a value whose variant is not selected."""
 

@@ -50,6 +50,7 @@ class FieldRow(Vertical):
         self.name_ = name_
         self._state = state
         self._dialog = dialog
+        self.display = field.kind != "fixed" or bool(field.reason)
 
     def compose(self) -> ComposeResult:
         yield Label(self._title(), classes="label")
@@ -140,7 +141,10 @@ class FieldRow(Vertical):
 
     def read(self) -> Any:
         """Return the state of the widget; see `form_fields.start_of`."""
-        widget = self.widget
+        found = self.query(f"#field-{self.name_}")
+        if not found:  # the row is not composed yet
+            return self._state
+        widget = found.first()
         if isinstance(widget, Tick):
             untouched = self._state is None and not widget.value
             if not untouched:

@@ -120,7 +120,7 @@ class Resolver:
         return found
 
     def _lookup(self, reference: str) -> Any:
-        where = reference.removeprefix(_MOVED)
+        where = reference.removeprefix(MOVED)
         if where == reference or (where and not where.startswith("/")):
             raise UnsupportedError(f"the reference {one_line(reference, 80)} has no field")
         return lookup(self.root, "#" + where)
@@ -139,7 +139,8 @@ def lookup(root: Any, reference: str) -> Any:
     return root
 
 
-_MOVED = "#/$defs/root"
+MOVED = "#/$defs/root"
+"""Where references to the root of a schema lead after `_moved`."""
 
 
 def _moved(schema: Any) -> Any:
@@ -149,7 +150,7 @@ def _moved(schema: Any) -> Any:
     found: dict[str, Any] = {}
     for key, part in schema.items():
         if key == "$ref" and isinstance(part, str) and part.startswith("#"):
-            found[key] = _MOVED + part[1:]
+            found[key] = MOVED + part[1:]
         elif key in _SINGLE:
             found[key] = _moved(part)
         elif key in _LISTS and isinstance(part, list):
