@@ -53,7 +53,7 @@ def error_of(dialog: AnswerDialog) -> str:
 
 async def test_what_was_typed_is_on_disk_and_in_the_next_console_until_it_is_sent(bare: RealPort) -> None:
     request = await bare.ask("input", input_schema=SCHEMA)
-    secrets = [*"1234", "tab", "a", *"s3cret", "ctrl+s"]
+    secrets = [*"1234", "tab", "n", *"s3cret", "ctrl+s"]
     async with console(bare).run_test() as pilot:
         await opened(pilot, request)
         assert not file_of(request).exists()

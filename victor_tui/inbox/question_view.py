@@ -249,7 +249,9 @@ def compose_actions(request: RequestInfo) -> ComposeResult:
     else:
         yield Button("Send", id="answered", variant="primary", compact=True)
         yield Button("Close", id="leave", compact=True)
-        yield Label("ctrl+s send · tab · esc keeps as draft", classes="hint")
+        fields = request.input_schema is not None and not request.choices
+        other = "ctrl+r JSON" if fields else "tab"
+        yield Label(f"ctrl+s send · {other} · esc keeps as draft", classes="hint")
 
 
 def compose_messages(request: RequestInfo) -> ComposeResult:

@@ -72,7 +72,7 @@ class Rows(OptionList):
             Option(Content(f"{number}  {summary(masked(self._schema, row, {}))}"))
             for number, row in enumerate(self._rows, 1)
         ]
-        keys = "a adds · enter edits · x removes · J K move" if self._rows else "a or enter adds one"
+        keys = "n adds · enter edits · x removes · J K move" if self._rows else "n or enter adds one"
         return [*lines, Option(Content.assemble(("+  ", "bold"), (keys, "$text-muted")))]
 
     def _show(self, index: int) -> None:
