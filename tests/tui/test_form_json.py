@@ -127,6 +127,7 @@ def test_a_start_value_that_no_field_shows_is_kept() -> None:
     }
     initial = {"list": ["a\nb", " c"], "one": "gone", "text": "x\ny", "more": 1}
     assert FormModel(schema, initial).read() == initial
+    assert FormModel({"properties": {"a": {"type": "string"}}}, 7).read() == 7
 
 
 def test_an_error_inside_a_variant_is_shown_at_its_field() -> None:
@@ -134,3 +135,26 @@ def test_an_error_inside_a_variant_is_shown_at_its_field() -> None:
     model = FormModel(schema, {"to": {"n": 3}})
     assert model.errors({"to": {"n": 3}}) == {"to.n": "must be at least 5"}
     assert model.errors({"to": {}}) == {"to.n": "is required"}
+
+
+def test_a_variant_can_change_from_a_text_to_an_object() -> None:
+    schema = {
+        "properties": {"to": {"anyOf": [{"type": "string"}, {"properties": {"n": {"type": "integer"}}}]}}
+    }
+    model = FormModel(schema, {"to": "x"})
+    picker, text = model.fields
+    assert (model.state(picker), model.state(text)) == (0, "x")
+    model.put(picker, 1)
+    model.update()
+    assert [(field.name, field.kind) for field in model.fields] == [("to", "variant"), ("to.n", "integer")]
+    model.put(picker, 0)
+    model.update()
+    assert model.read() == {"to": "x"}, "the text is still there"
+
+
+def test_a_rule_is_said_once() -> None:
+    schema = {"properties": {"a": {"pattern": "((a{1,1000}){1,1000}){1,1000}$", "type": "string"}}}
+    model = FormModel(schema)
+    value = {"a": "a" * 3000 + "b"}
+    model.put(model.fields[0], value["a"])
+    assert list(model.errors(value)) == ["a"]

@@ -215,7 +215,11 @@ class FormModel:
                 and any(p == path or not path or is_inside(p, path) for p in inner)
             )
         }
-        return {**inner, **{path: text for path, text in outer.items() if path not in inner}}
+        said = set(inner.values())
+        return {
+            **inner,
+            **{path: text for path, text in outer.items() if path not in inner and text not in said},
+        }
 
     # --- JSON and drafts -----------------------------------------------------------------------
 
@@ -245,7 +249,10 @@ class FormModel:
         other._states, other._start, other._groups = {}, {}, {}
         other._known, other.fields = set(), []
         other.update()
-        if value is not ABSENT and (where := _difference(value, other.text_value(), ())) is not None:
+        where = None if value is ABSENT else _difference(value, other.text_value(), ())
+        if self.drawable and not other.drawable:
+            where = ()
+        if where is not None:
             raise FormError(".".join(where), "has no field for this value; correct it here, or send the JSON")
         hidden = {key: state for key, state in self._states.items() if key[1] != "variant"}
         other._states = {**hidden, **other._states}

@@ -92,6 +92,10 @@ class Plan:
         if schema.get("readOnly") or "const" in schema:
             self._fixed(schema, spot)
         elif is_object(schema) and (schema.get("properties") or schema.get("required")) and not spot.secret:
+            start = value_at(self.base, spot.path)
+            picked = any(each.kind == "variant" and each.path == spot.path for each in self.fields)
+            if start is not ABSENT and not isinstance(start, Mapping) and not picked:
+                raise UnsupportedError("the value is not an object")
             self._members(schema, spot)
         elif not schema.get(_LEFT_OUT):
             self._widget(schema, spot, nullable)
