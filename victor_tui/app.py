@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from textual.driver import Driver
 
     from victor_engine.service.signals import Signals
+    from victor_tui.global_keys import GlobalKeys
 
 ALWAYS_LOADED: tuple[Subject, ...] = ("requests", "held", "engine", "caller")
 """Subjects that are always refreshed, independent of the visible screen."""
@@ -152,6 +153,7 @@ class VictorApp(Console):
         self._distributor = FeedDistributor(self)
         self._engine = EngineActions(self)
         self._prepared = False
+        self._keys: GlobalKeys | None = None
         self._feeding: Worker[None] | None = None
         self._signals: Signals | None = None
         for each in THEMES:
@@ -322,11 +324,10 @@ class VictorApp(Console):
         blocked = action in (
             "show",
             "answer",
-            "answer_any",
             "leave",
             "reload",
             "drain",
-            "take_back",
+            "everywhere",
             "start_engine",
         )
         return not (blocked and self.screen.is_modal)
@@ -339,22 +340,19 @@ class VictorApp(Console):
             self.action_show(message.mode)
 
     @work(group="dialog", exclusive=True)
-    async def action_answer(self) -> None:
-        """Open the next request of the user's queue."""
-        await _answer_first(self, RequestQuery(answerable=True, limit=1))
+    async def action_answer(self, all_users: bool = False) -> None:
+        """Open the next request of the user's queue, or of all users."""
+        query = RequestQuery(limit=1) if all_users else RequestQuery(answerable=True, limit=1)
+        await _answer_first(self, query)
 
-    @work(group="dialog", exclusive=True)
-    async def action_answer_any(self) -> None:
-        """Open the next request of all users."""
-        await _answer_first(self, RequestQuery(limit=1))
+    @work(group="dialog")
+    async def action_everywhere(self, name: str) -> None:
+        """Execute the action of a global key."""
+        from victor_tui.global_keys import GlobalKeys
 
-    @work(group="action")
-    async def action_take_back(self) -> None:
-        request = self.my_answer
-        if request is None:
-            self.notify("You have no answer that can be undone.", markup=False)
-        else:
-            await self.undo_answer(request)
+        if self._keys is None:
+            self._keys = GlobalKeys(self)
+        await self._keys.run(name)
 
     def action_start_engine(self) -> None:
         """Start an engine in this console, unless another one is running."""

@@ -11,6 +11,8 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar, cast
 
+from textual.notifications import SeverityLevel
+
 from victor_engine.api import (
     DEFAULT_UNDO_SECONDS,
     UNDOABLE_KINDS,
@@ -29,6 +31,7 @@ from victor_tui.access import Access
 from victor_tui.config import console_settings
 from victor_tui.feed import INTERVAL, Feed
 from victor_tui.inbox.queue import Queue
+from victor_tui.journal import Session
 from victor_tui.key_queue import KeyQueueApp
 from victor_tui.screen_lifecycle import ManagedScreen
 from victor_tui.text import clean
@@ -112,6 +115,8 @@ class Console(KeyQueueApp[str]):
         """The reason why the engine is unreachable; empty while it is connected."""
         self.feed = Feed(connect, self.post_message, interval=interval)
         self.access = Access(lambda: self.feed.snapshots.get("caller"))
+        self.session = Session(lambda: self.clock.now())
+        """The messages and actions of this console, and the visited screens."""
         self.navigator = navigator(self)
         self.dialogs = dialogs(self)
 
@@ -120,7 +125,7 @@ class Console(KeyQueueApp[str]):
         """The current port. Raises `EngineUnavailableError` before the first connection."""
         if self.feed.port is None:
             raise EngineUnavailableError("not connected to the engine yet: try again in a moment")
-        return self.feed.port
+        return self.session.recorded(self.feed.port)
 
     @property
     def queue(self) -> QueueInfo:
@@ -143,6 +148,19 @@ class Console(KeyQueueApp[str]):
         """The newest answer of the current user that can be undone, or None."""
         mine = [each for each in self.held_answers if each.answered_by and each.answered_by.user == self.user]
         return max(mine, key=lambda request: request.answered_at or self.clock.now(), default=None)
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = True,
+    ) -> None:
+        """Show a message, and keep it for the list of messages."""
+        self.session.tell(severity, title, message)
+        super().notify(message, title=title, severity=severity, timeout=timeout, markup=markup)
 
     # --- commands -----------------------------------------------------------------------------
 

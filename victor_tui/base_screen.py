@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.reactive import reactive
@@ -13,7 +12,9 @@ from textual.widgets import Static
 
 from victor_tui.app_context import InConsole
 from victor_tui.feed import FeedReader, Subject
-from victor_tui.keys import bindings, moved_hint
+from victor_tui.journal import Place
+from victor_tui.keys import bindings
+from victor_tui.row_values import Here, row_values, row_why, widget_values
 from victor_tui.widgets.header import HeaderBar
 from victor_tui.widgets.key_bar import KeyBar
 from victor_tui.widgets.preview import Facts, Preview
@@ -39,13 +40,9 @@ class ConsoleScreen(Screen[None], InConsole, FeedReader):
     def action_filter(self) -> None:
         """Focus the filter bar."""
 
-    # --- keys ---------------------------------------------------------------------------------
-
-    def on_key(self, event: events.Key) -> None:
-        """Show where the action of a key has moved to."""
-        hint = moved_hint(self.KEYS, event.key) or moved_hint("screen", event.key)
-        if hint is not None:
-            self.notify(hint, title="Changed keys", markup=False)
+    def here(self) -> Here:
+        """Return the values and the explanation of the row under the cursor, and the object of the screen."""
+        return Here(widget_values(self.focused))
 
     # --- shared -------------------------------------------------------------------------------
 
@@ -59,6 +56,7 @@ class ConsoleScreen(Screen[None], InConsole, FeedReader):
         if self not in self.console.screen_stack:  # prepared, or closed again
             return
         loaders = self.loaders()
+        visit(self)
         self.console.feed.watch(loaders)
         for subject in loaders:
             if subject in self.console.feed.snapshots:
@@ -77,6 +75,19 @@ class ConsoleScreen(Screen[None], InConsole, FeedReader):
         return Facts(self.app.theme)
 
 
+def visit(screen: ConsoleScreen) -> None:
+    """Keep a screen for the keys that go back and forward."""
+    console, here = screen.console, screen.here()
+    mode = console.current_mode or screen.MODE
+
+    def open_again() -> None:
+        console.show_mode(mode)
+        if here.reopen is not None:
+            here.reopen()
+
+    console.session.visit(Place(mode, type(screen).__name__, here.of), open_again)
+
+
 class TableScreen(ConsoleScreen):
     """A screen with a table, and a preview of the row under the cursor. Subclasses implement `explain`."""
 
@@ -90,6 +101,10 @@ class TableScreen(ConsoleScreen):
     def explain(self, row: Any) -> Facts | None:
         """Return the preview of a row."""
         return None
+
+    def here(self) -> Here:
+        values = row_values(self.current) or widget_values(self.focused)
+        return Here(values, row_why(self.current, self.now()))
 
     def on_mount(self) -> None:
         self.watch(self.app, "theme", self._explain_again, init=False)

@@ -8,6 +8,22 @@ from typing import TYPE_CHECKING, Any, cast
 
 from textual.binding import Binding
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.screen import Screen
+
+from victor_tui.key_table import NO_EFFECT_ID
+
+
+def palette_bindings(screen: Screen[Any]) -> Iterator[tuple[Binding, Any]]:
+    """Yield the available actions of a screen, each once, with the nodes that have them."""
+    seen: set[str] = set()
+    for active in screen.active_bindings.values():
+        binding = active.binding
+        without_effect = NO_EFFECT_ID.search(binding.id or "") is not None
+        if active.enabled and binding.description and binding.action not in seen and not without_effect:
+            seen.add(binding.action)
+            if not binding.system:
+                yield binding, active.node
+
 
 if TYPE_CHECKING:
     from victor_tui.app_context import Console
@@ -17,12 +33,7 @@ class ActionCommands(Provider):
     """A provider that finds available actions by description or tooltip."""
 
     def _bindings(self) -> Iterator[tuple[Binding, Any]]:
-        seen: set[str] = set()
-        for active in self.screen.active_bindings.values():
-            binding = active.binding
-            if active.enabled and binding.description and binding.action not in seen and not binding.system:
-                seen.add(binding.action)
-                yield binding, active.node
+        return palette_bindings(self.screen)
 
     def _help(self, binding: Binding, node: Any) -> str:
         """Return the help of an action: the role that the current user lacks, or its tooltip."""

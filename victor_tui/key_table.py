@@ -6,6 +6,7 @@ help and `docs/keys.md` are generated from it, and `tests/tui/test_keys.py` comp
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -56,8 +57,22 @@ GLOBAL: tuple[Key, ...] = (
         for number, (mode, title, letter) in enumerate(SCREENS, 1)
     ),
     Key("a", "answer", "Answer", "app.answer", "Open the next request of your queue"),
-    Key("A", "answer_any", "Answer any", "app.answer_any", "Open the next request of all users"),
-    Key("u", "take_back", "Undo", "app.take_back", "Undo your newest answer"),
+    Key("A", "answer(True)", "Answer any", "app.answer_any", "Open the next request of all users"),
+    Key("c", "everywhere('copy')", "Copy", "app.copy", "Copy the value under the cursor; again: the next value"),
+    Key("u", "everywhere('undo')", "Undo", "app.undo", "Undo your newest answer or action of this screen"),
+    Key("w", "everywhere('why')", "Why", "app.why", "Explain the row under the cursor"),
+    Key("full_stop", "everywhere('new_rows')", "New rows", "app.new_rows", "Show the rows that are held back"),
+    Key("left_square_bracket", "everywhere('back')", "Go back", "app.back", "Go to the screen before this one"),
+    Key("right_square_bracket", "everywhere('forward')", "Go forward", "app.forward", "Go to the screen after this one"),
+    Key("exclamation_mark", "everywhere('messages')", "Messages", "app.messages", "List the messages of this session"),
+    Key("at", "everywhere('actions')", "My actions", "app.actions", "List the actions of this console, as shell commands"),
+    Key("colon", "everywhere('command')", "Command", "app.command", "Type a command: a screen, a theme, an action"),
+    Key("enter", "everywhere('open')", "Open", "app.none_open", "Open the row under the cursor"),
+    Key("slash", "everywhere('filter')", "Filter", "app.none_filter", "Filter the table"),
+    Key("space", "everywhere('mark')", "Mark", "app.none_mark", "Mark the row under the cursor"),
+    Key("asterisk", "everywhere('range')", "Mark range", "app.none_range", "Mark from the last mark to the cursor"),
+    Key("equals_sign", "everywhere('compare')", "Compare", "app.none_compare", "Compare runs or versions"),
+    Key("ctrl+s", "everywhere('send')", "Send", "app.none_send", "Send a dialog"),
     Key("question_mark,f1", "help", "Help", "app.help", "Show all keys of this screen", show=True),
     Key("ctrl+p", "command_palette", "Palette", "app.palette", "Find an action by its name", priority=True),
     Key("f5", "reload", "Reload files", "app.reload", "Reload the workflow files"),
@@ -66,11 +81,12 @@ GLOBAL: tuple[Key, ...] = (
     Key("q", "leave", "Quit", "app.quit", "Close the console", show=True),
     Key("ctrl+q", "leave", "Quit", "app.quit2", "Close the console"),
 )
-"""The keys of the application. Each has one meaning on all screens."""
+"""The keys of the application. Each has one meaning on all screens. A key whose id has `none_` belongs to screens,
+widgets and dialogs; elsewhere the application says why the key has no effect."""
+NO_EFFECT_ID = re.compile(r"\.none_")
 
 SHARED: Mapping[str, str] = {
-    "enter": "Open", "slash": "Filter", "space": "Mark", "ctrl+a": "Mark all", "equals_sign": "Compare",
-    "ctrl+s": "Send", "c": "Copy", "w": "Why",
+    "ctrl+a": "Mark all",
 }
 """The keys that screens and widgets bind themselves, each with one meaning in all of them."""
 
@@ -238,6 +254,7 @@ WIDGET_KEYS: Mapping[str, tuple[Key, ...]] = {
         Key("home,g", "edge(0)", "Top", "table.top", "First row"),
         Key("end,G", "edge(-1)", "Bottom", "table.bottom", "Last row"),
         Key("space", "mark", "Mark", "table.mark", "Mark or unmark this row"),
+        Key("asterisk", "mark(True)", "Mark range", "table.mark_range", "Mark from the last mark to the cursor"),
         Key("ctrl+a", "mark_all", "Mark all", "table.mark_all", "Mark or unmark all rows"),
         Key("o", "sort_next", "Sort", "table.sort", "Sort by the next column"),
         Key("O", "sort_flip", "Reverse", "table.flip", "Reverse the order"),
@@ -307,6 +324,9 @@ DIALOG_KEYS: Mapping[str, tuple[Key, ...]] = {
         Key("shift+tab", "app.focus_previous", "Prior field", "dialog.previous", "Previous field", priority=True),
         Key("pageup", "scroll_body(-1)", "Scroll up", "dialog.up", "Scroll up"),
         Key("pagedown", "scroll_body(1)", "Scroll down", "dialog.down", "Scroll down"),
+    ),
+    "command": (
+        Key("tab", "complete", "Complete", "command.complete", "Complete the command", priority=True),
     ),
     "editor": (
         # Priority: in a field, ctrl+x cuts.

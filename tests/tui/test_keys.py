@@ -11,6 +11,7 @@ from typing import Any
 
 from textual.binding import Binding
 from textual.dom import DOMNode
+from textual.widgets import Input
 
 import victor_tui
 from tests.tui.conftest import console, until
@@ -18,8 +19,11 @@ from tests.tui.test_console import go
 from tests.tui.world import World
 from tests.write_keys import PAGE, page
 from victor_engine.api import RunQuery
+from victor_tui.dialogs.help import HelpDialog
 from victor_tui.key_table import GLOBAL, MOVED, SCOPES, SHARED, Key
 from victor_tui.textual_compat import binding_chain
+from victor_tui.widgets.filter_bar import FilterBar
+from victor_tui.widgets.table import LineTable
 
 ROWS = {key.id: key for keys in SCOPES.values() for key in keys}
 SIGNS = {
@@ -63,14 +67,14 @@ def test_every_binding_of_every_class_stands_in_the_table() -> None:
 
 
 def test_no_class_handles_keys_beside_the_table() -> None:
-    """Letters in a choice go to the option that starts with them; the other handlers only show hints."""
+    """Letters in a choice go to the option that starts with them; no other class has a handler."""
     handlers = {
         owner.__name__
         for owner in classes()
         for name in owner.__dict__
         if name in ("on_key", "_on_key") or name.startswith("key_")
     }
-    assert handlers == {"ConsoleScreen", "Dialog", "One"}
+    assert handlers == {"One"}
 
 
 def test_rows_have_an_id_texts_and_keys_that_work_over_ssh() -> None:
@@ -115,7 +119,7 @@ def test_no_decision_has_a_letter() -> None:
 def test_a_key_that_moved_does_not_change_anything() -> None:
     """An old key either has no action, or one that shows, copies, selects, or asks first."""
     harmless = re.compile(
-        r"copy|why|undo|take_back|answer|answer_run|answer_any|run_command\('(cancel|kill)'\)|version\('restore'\)"
+        r"everywhere\('\w+'\)|answer(\(True\))?|answer_run|run_command\('(cancel|kill)'\)|version\('restore'\)"
     )
     for moved in MOVED:
         for key in (*SCOPES[moved.scope], *GLOBAL):
@@ -199,3 +203,113 @@ async def test_the_key_that_cancels_asks_first(live: World) -> None:
 
 def test_the_page_of_keys_is_generated_from_the_table() -> None:
     assert PAGE.read_text("utf-8") == page(), "run python -m tests.write_keys"
+
+
+def said(app: Any) -> list[str]:
+    """Return the messages of the console, newest first."""
+    return [each.text for each in app.session.told]
+
+
+async def test_global_keys_act_on_every_screen_or_say_why_not(world: World) -> None:
+    app: Any = console(world)
+    keys = ("c", "full_stop", "asterisk", "ctrl+s", "equals_sign", "space", "u", "w", "left_square_bracket")
+    screens = (("1",), ("1", "v"), ("1", "m"), ("2",), ("2", "enter"), ("2", "x"), ("3",), ("4",), ("5",))
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        for opening in screens:
+            await go(pilot, *opening)
+            for key in keys:
+                before, screen = len(said(app)), app.screen
+                marks = {each: set(each.marked) for each in screen.query(LineTable)}
+                await go(pilot, key)
+                acted = (
+                    len(said(app)) > before
+                    or app.screen is not screen
+                    or any(each.marked != marks.get(each) for each in app.screen.query(LineTable))
+                )
+                assert acted, (opening, key)
+                while app.screen is not screen and key != "left_square_bracket":
+                    await go(pilot, "escape")
+            while app.screen.is_modal:
+                await go(pilot, "escape")
+    assert world.names() == [], "looking changes nothing"
+
+
+async def test_copying_going_back_and_listing(live: World) -> None:
+    app: Any = console(live)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await go(pilot, "2")
+        await until(pilot, lambda: app.screen.current is not None)
+        run = app.screen.current
+        await pilot.press("c")
+        await until(pilot, lambda: app.clipboard == run.id)
+        assert any(f"Copied the run id: {run.id}." in text for text in said(app))
+        await pilot.press("c")
+        await until(pilot, lambda: app.clipboard == run.workflow)
+        await go(pilot, "enter", "4", "left_square_bracket")
+        assert app.screen.run_id == run.id
+        await go(pilot, "left_square_bracket", "left_square_bracket")
+        assert app.current_mode == "schedules"
+        await go(pilot, "right_square_bracket", "right_square_bracket")
+        assert app.screen.run_id == run.id
+        await go(pilot, "exclamation_mark")
+        assert "Copied the workflow" in str(app.screen.query_one("#body Static").content)
+
+
+async def test_actions_are_listed_as_commands_and_undone(live: World) -> None:
+    app: Any = console(live)
+    run_id = live.run_ids["busy"]
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await go(pilot, "2")
+        app.screen.query_one("#runs", LineTable).select(run_id)
+        await go(pilot, "p")
+        await until(pilot, lambda: "pause_run" in live.names())
+        await go(pilot, "at")
+        assert f"victor runs pause {run_id}" in str(app.screen.query_one("#body Static").content)
+        await go(pilot, "escape", "u")
+        assert f"pause run {run_id}" in str(app.screen.query_one("#body Static").content)
+        assert "resume_run" not in live.names()
+        await go(pilot, "ctrl+s")
+        await until(pilot, lambda: "resume_run" in live.names())
+        await go(pilot, "u")
+        await until(pilot, lambda: "Nothing to undo here" in said(app)[0])
+        assert live.names() == ["pause_run", "resume_run"]
+
+
+async def test_marking_a_range(world: World) -> None:
+    app: Any = console(world)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await go(pilot, "2", "asterisk")
+        assert "Mark the first row with space" in said(app)[0]
+        await go(pilot, "space", "down", "down", "asterisk")
+        assert app.screen.query_one("#runs", LineTable).marked_rows == app.screen.query_one("#runs").rows[:4]
+
+
+async def test_the_command_line_completes_and_executes(world: World) -> None:
+    app: Any = console(world)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await go(pilot, "1", "colon", *"run", "tab")
+        assert app.screen.query_one(Input).value == "runs"
+        await go(pilot, *" deploy failed", "enter")
+        await until(pilot, lambda: app.current_mode == "runs")
+        await until(pilot, lambda: app.screen.query_one(FilterBar).value == "deploy status:failed")
+        await until(pilot, lambda: app.screen.query_one("#runs").rows)
+        assert {(run.workflow, run.status) for run in app.screen.query_one("#runs").rows} == {
+            ("deploy", "failed")
+        }
+        await go(pilot, "colon", *"dead letters", "enter")
+        await until(pilot, lambda: type(app.screen).__name__ == "DeadScreen")
+        await go(pilot, "colon", *"nonsense", "enter")
+        assert "is not a command here" in str(app.screen.query_one("#error").content)
+        await go(pilot, "escape", "colon", *"theme textual-light", "enter")
+        await until(pilot, lambda: app.theme == "textual-light")
+
+
+async def test_the_help_fits_a_page_and_works_in_dialogs(live: World) -> None:
+    app: Any = console(live)
+    async with app.run_test(size=(80, 24)) as pilot:
+        for opening in (("1",), ("2",), ("2", "enter"), ("3",), ("4",), ("5",), ("1", "b")):
+            await go(pilot, *opening, "f1")
+            await until(pilot, lambda: isinstance(app.screen, HelpDialog))
+            body = app.screen.query_one("#body")
+            assert body.virtual_size.height <= body.size.height, opening
+            await go(pilot, "escape", "escape", "escape")

@@ -60,7 +60,7 @@ from victor_engine.api.people import (
     WayInfo,
     request_refused,
 )
-from victor_engine.api.port import Port, needed_role
+from victor_engine.api.port import Port, PortMethod, methods, needed_role
 from victor_engine.api.request_text import (
     first_line,
     held_text,
@@ -234,6 +234,7 @@ __all__ = [
     "PauseInfo",
     "Period",
     "Port",
+    "PortMethod",
     "ProblemInfo",
     "QueueInfo",
     "RequestCommand",
@@ -282,6 +283,7 @@ __all__ = [
     "first_line",
     "held_text",
     "is_held",
+    "methods",
     "needed_role",
     "outcome_text",
     "question_text",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
-from textual import events
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
@@ -15,7 +14,7 @@ from textual.widgets import Button, Input, Select, Static, TextArea
 from victor_engine.text import json_safe
 from victor_tui.app_context import InConsole
 from victor_tui.feed import FeedReader
-from victor_tui.keys import bindings, moved_hint
+from victor_tui.keys import bindings
 from victor_tui.screen_lifecycle import DebounceTimer, is_alive
 from victor_tui.text import plain
 from victor_tui.widgets.choices import One
@@ -62,12 +61,6 @@ class Dialog(ModalScreen[ResultT], InConsole, FeedReader):
             return
         around = sum(self.query_one(name).outer_size.height for name in ("#head", "#error", "#actions"))
         self.query_one("#body", DialogBody).styles.max_height = max(3, self.app.size.height - around - 2)
-
-    def on_key(self, event: events.Key) -> None:
-        """Show where the action of a key has moved to."""
-        hint = moved_hint(getattr(self.focused, "KEYS", ""), event.key)
-        if hint is not None:
-            self.notify(hint, title="Changed keys", markup=False)
 
     def typing(self) -> bool:
         """Return whether the focused field takes letter keys."""

@@ -15,6 +15,7 @@ from victor_engine.api import ACTIVE_RUN_STATUSES, RunComparison, RunInfo, RunQu
 from victor_engine.errors import VictorError
 from victor_tui.base_screen import ConsoleScreen
 from victor_tui.keys import bindings
+from victor_tui.row_values import Here, run_why
 from victor_tui.runs.comparison import comparison_lines
 from victor_tui.text import clean, moment
 from victor_tui.theme import run_mark
@@ -41,6 +42,15 @@ class CompareScreen(ConsoleScreen):
         self.found: RunComparison | None = None
         self._earlier: list[RunInfo] = []
         self._only_different = False
+
+    def here(self) -> Here:
+        run, other = self.run, self.other
+        older = [("id of the older run", other)] if other is not None else []
+        values = [("id of the newer run", run.id), *older]
+        return Here(values, run_why(run, self.now()), run.id, lambda: self._open_again(run, other))
+
+    def _open_again(self, run: RunInfo, other: str | None) -> None:
+        self.console.push_screen(CompareScreen(run, other))
 
     def compose_body(self) -> ComposeResult:
         yield Static("", id="compare-head", markup=False)

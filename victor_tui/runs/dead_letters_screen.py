@@ -18,6 +18,7 @@ from victor_engine.errors import VictorError
 from victor_tui.base_screen import TableScreen
 from victor_tui.feed import Loader, Subject
 from victor_tui.keys import bindings
+from victor_tui.row_values import Here, row_values, row_why
 from victor_tui.runs.actions import RunCommands
 from victor_tui.runs.run_plans import apply_to_all
 from victor_tui.text import clean, full, moment, plural, relative
@@ -99,6 +100,10 @@ class DeadScreen(TableScreen):
                 id="letters",
             )
             yield Preview()
+
+    def here(self) -> Here:
+        why = row_why(self.current, self.now())
+        return Here(row_values(self.current), why, reopen=self.console.navigator.open_dead_letters)
 
     def on_mount(self) -> None:
         self._choose_table()

@@ -15,6 +15,7 @@ from victor_engine.api import RequestInfo, RequestStatus, RunDetail, RunInfo
 from victor_tui.base_screen import ConsoleScreen
 from victor_tui.feed import Loader, Subject
 from victor_tui.keys import bindings
+from victor_tui.row_values import Here, run_why, widget_values
 from victor_tui.runs import run_header
 from victor_tui.runs.actions import RunCommands
 from victor_tui.runs.run_panes import RunReader
@@ -42,6 +43,15 @@ class RunScreen(ConsoleScreen):
     def compose_body(self) -> ComposeResult:
         yield Static("", id="run-head", markup=False)
         yield self.view
+
+    def here(self) -> Here:
+        run = self.detail.run if self.detail is not None else None
+        return Here(
+            [*widget_values(self.focused), ("run id", run.id if run is not None else self.run_id)],
+            run_why(run, self.now()) if run is not None else "",
+            self.run_id,
+            lambda: self.console.navigator.open_run(self.run_id),
+        )
 
     def loaders(self) -> dict[Subject, Loader]:
         return {"run": lambda port: port.run(self.run_id)}

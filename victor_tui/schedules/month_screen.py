@@ -14,6 +14,7 @@ from victor_engine.api import Agenda
 from victor_engine.errors import VictorError
 from victor_tui.feed import Loader, Subject
 from victor_tui.keys import bindings
+from victor_tui.row_values import Here
 from victor_tui.schedules.facts import explained
 from victor_tui.schedules.month_view import DayCounts, Month, midnight
 from victor_tui.schedules.subscreen import SchedulePage
@@ -37,6 +38,11 @@ class MonthScreen(SchedulePage):
         self._schedule = schedule_id
         self._all = schedule_id is None
         self._requested: tuple[object, ...] = ()
+
+    def here(self) -> Here:
+        shown = self._schedule
+        values = [("schedule id", shown)] if shown is not None else []
+        return Here(values, "", shown or "", lambda: self.console.navigator.open_month(shown))
 
     def compose_body(self) -> ComposeResult:
         yield Static("", id="month-head", markup=False)

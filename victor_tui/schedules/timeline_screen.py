@@ -12,6 +12,7 @@ from textual.binding import BindingType
 from victor_engine.api import Agenda, AgendaLane
 from victor_tui.feed import Loader, Subject
 from victor_tui.keys import bindings
+from victor_tui.row_values import Here
 from victor_tui.schedules.subscreen import SchedulePage
 from victor_tui.schedules.time_fields import Span
 from victor_tui.schedules.timeline_view import Timeline, first_edge, make_edges, planned_total
@@ -37,6 +38,11 @@ class TimelineScreen(SchedulePage):
         self._wanted = schedule_id
         self._start: datetime | None = None
         self._requested: list[datetime] = []
+
+    def here(self) -> Here:
+        wanted = self._wanted
+        values = [("schedule id", wanted)] if wanted is not None else []
+        return Here(values, "", wanted or "", lambda: self.console.navigator.open_timeline(wanted))
 
     def compose_body(self) -> ComposeResult:
         yield Timeline(self.console.zone, id="timeline")

@@ -186,9 +186,9 @@ class PagedTable(LineTable[R]):
 
     # --- marks and order ------------------------------------------------------------------------
 
-    def action_mark(self) -> None:
+    def action_mark(self, to_cursor: bool = False) -> None:
         row = self.row
-        super().action_mark()
+        super().action_mark(to_cursor)
         if row is not None:
             self._marked = _only(self.marked, {**self._marked, self._key(row): row})
 

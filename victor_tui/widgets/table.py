@@ -91,6 +91,7 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
         self._rows: list[R] = []
         self._index: dict[Hashable, int] = {}
         self.marked: set[Hashable] = set()
+        self._last_mark: Hashable = None
         self._strips: dict[Hashable, tuple[bool, Strip]] = {}
         self._placed: list[Placed[R]] = []
         self._palette: Palette = palette_for("")
@@ -307,11 +308,24 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
         if self.row is not None:
             self.post_message(self.Chosen(self, self.row))
 
-    def action_mark(self) -> None:
+    def action_mark(self, to_cursor: bool = False) -> None:
+        """Mark the row, or unmark it; with `to_cursor`, mark all rows from the last mark to the cursor."""
+        begin = self._index.get(self._last_mark)
+        if to_cursor and begin is None:
+            self.notify("Mark the first row with space, then go to the last row and press *.", markup=False)
+            return
+        if to_cursor and begin is not None:
+            first, last = sorted((begin, self.cursor))
+            found = {key for key, index in self._index.items() if first <= index <= last}
+            self.set_marks(self.marked | found)
+            if len(found) <= last - first:
+                self.notify("Only the loaded rows of this range are marked.", markup=False)
+            return
         if self.row is None:
             return
         key = self._key(self.row)
         self.marked.symmetric_difference_update({key})
+        self._last_mark = key
         self._redraw_cursor()
         self.post_message(self.Highlighted(self, self.row))
         self.cursor += 1

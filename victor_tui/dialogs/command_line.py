@@ -1,0 +1,135 @@
+"""The command line: screens with a filter, themes, and every action of the palette by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Input, Label, Static
+
+from victor_tui.command_palette import palette_bindings
+from victor_tui.dialogs.base import DialogBody, SendingDialog
+from victor_tui.filter_language import STATUSES
+from victor_tui.keys import SCREENS, bindings
+from victor_tui.text import one_line
+from victor_tui.widgets.filter_bar import FilterBar
+
+_SHOWN = 8
+"""Maximum number of completions that are shown."""
+_FILTERED = {mode: title for mode, title, _ in SCREENS}
+
+
+class CommandLine(SendingDialog[None]):
+    """A line for a command on `screen`. Tab completes, enter executes."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings("command")
+
+    def __init__(self, screen: Screen[Any]) -> None:
+        super().__init__()
+        self._actions = {
+            binding.description.lower(): (binding, node) for binding, node in palette_bindings(screen)
+        }
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box"):
+            yield Static(Content.styled("Command", "bold"), id="head")
+            with DialogBody(id="body", can_focus=False):
+                yield Input(placeholder="runs deploy status:failed", id="command", compact=True)
+                yield Static(id="completions", markup=False, classes="text")
+            yield Static(id="error")
+            with Horizontal(id="actions"):
+                yield Label("tab complete · enter execute · esc close", classes="hint")
+
+    def on_mount(self) -> None:
+        self.query_one(Input).focus()
+        self._show("")
+
+    def completions(self, text: str) -> list[str]:
+        """Return the commands that begin with `text`."""
+        text = text.lstrip(": ").lower()
+        if text.startswith("theme "):
+            return [name for name in self._themes() if name.startswith(text)]
+        names = ["q", *_FILTERED, "theme", *sorted(self._actions)]
+        return [name for name in dict.fromkeys(names) if name.startswith(text)]
+
+    def _themes(self) -> list[str]:
+        return [f"theme {name}" for name in sorted(self.app.available_themes)]
+
+    def _show(self, text: str) -> None:
+        found = self.completions(text)
+        more = f"  … {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        shown = "\n".join(one_line(name, 60) for name in found[:_SHOWN])
+        self.query_one("#completions", Static).update(Content.styled(f"{shown}{more}", "$text-muted"))
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self.show_error("")
+        self._show(event.value)
+
+    def action_complete(self) -> None:
+        """Complete the command, up to where the completions differ."""
+        field = self.query_one(Input)
+        found = self.completions(field.value)
+        if found:
+            common = found[0]
+            while not all(name.startswith(common) for name in found):
+                common = common[:-1]
+            field.value = common
+            field.cursor_position = len(common)
+
+    def action_submit(self) -> None:
+        text = self.query_one(Input).value.lstrip(": ").strip()
+        word, _, rest = text.partition(" ")
+        if not text:
+            self.dismiss(None)
+        elif word.lower() in _FILTERED:
+            self._leave_for(lambda: self._show_screen(word.lower(), rest.strip()))
+        elif word == "theme":
+            self._set_theme(rest.strip())
+        elif text in ("q", "quit"):
+            self._leave_for(lambda: self.app.run_worker(self.app.run_action("leave"), group="command"))
+        elif text.lower() in self._actions:
+            binding, node = self._actions[text.lower()]
+            self._leave_for(
+                lambda: self.app.run_worker(self.app.run_action(binding.action, node), group="command")
+            )
+        else:
+            near = self.completions(text)
+            remedy = f"Did you mean {near[0]}?" if near else "tab shows the commands; ctrl+p searches them."
+            self.show_error(f"{one_line(text, 40)} is not a command here. {remedy}")
+
+    def _leave_for(self, then: Callable[[], object]) -> None:
+        self.dismiss(None)
+        self.app.call_later(then)
+
+    def _set_theme(self, name: str) -> None:
+        if name in self.app.available_themes:
+            self.app.theme = name
+            self.dismiss(None)
+        else:
+            self.show_error(f"Themes: {', '.join(sorted(self.app.available_themes))}.")
+
+    def _show_screen(self, mode: str, words: str) -> None:
+        console = self.console
+        console.show_mode(mode)
+        if words:
+            console.call_after_refresh(set_filter, console.screen, as_filter(words))
+
+
+def as_filter(words: str) -> str:
+    """Return the filter of some words: the name of a status selects the runs with this status."""
+    names = (*STATUSES, "active", "done", "stuck")
+    return " ".join(f"status:{word}" if word in names else word for word in words.split())
+
+
+def set_filter(screen: Screen[Any], text: str) -> None:
+    """Set the filter of a screen, or show that it has none."""
+    for bar in screen.query(FilterBar):
+        bar.display = True
+        bar.value = text
+        return
+    screen.notify("This screen has no filter.", severity="warning", markup=False)

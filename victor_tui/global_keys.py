@@ -1,0 +1,183 @@
+"""The global keys: each has one meaning on all screens, or says why it has no effect here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from victor_engine.api import methods
+from victor_tui.base_screen import ConsoleScreen
+from victor_tui.journal import Done
+from victor_tui.text import clean, one_line
+
+if TYPE_CHECKING:
+    from victor_tui.app_context import Console
+
+_UNDOES = {
+    "schedules": ("pause_schedule", "resume_schedule", "skip_next", "trigger_schedule", "remove_schedule",
+                  "edit_schedule", "add_schedule", "start_backfill", "drain", "undrain"),
+    "runs": ("start_run", "cancel_run", "pause_run", "resume_run", "retry_run", "redrive_run", "rerun",
+             "discard_run", "override_node"),
+    "inbox": ("claim", "release", "reassign", "delegate", "push_back", "ask_requester", "reply"),
+    "history": (),
+    "versions": ("deprecate", "remove_version", "set_alias", "promote_alias", "roll_back_alias", "migrate_runs"),
+}  # fmt: skip
+"""The actions of each main screen that `u` undoes, or of which it says that they cannot be undone."""
+_INSTEAD = {
+    "cancel_run": "e starts a new run with the same input",
+    "start_run": "K cancels the run",
+    "rerun": "K cancels the new run",
+    "retry_run": "K cancels the run",
+    "redrive_run": "K cancels the run",
+    "trigger_schedule": "K on the Runs screen cancels the run",
+    "promote_alias": "b rolls back",
+    "migrate_runs": "victor versions undo RUN moves a run back",
+}
+"""The action that helps when an action cannot be undone."""
+_NO_EFFECT = {
+    "mark": "This screen has no rows to mark.",
+    "range": "This screen has no rows to mark.",
+    "open": "Select a row first: tab goes to the list.",
+    "filter": "This screen has no filter.",
+    "compare": "Nothing to compare here: = works on runs and on versions.",
+    "send": "Nothing to send here: ctrl+s sends a dialog.",
+}
+
+
+class GlobalKeys:
+    """The actions of the global keys of one application."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._copied: list[tuple[str, str]] = []
+        self._next_copy = 0
+
+    async def run(self, name: str) -> None:
+        """Execute the action of a global key."""
+        match name:
+            case "copy":
+                self._copy()
+            case "why":
+                self._why()
+            case "new_rows":
+                self._say("No rows are held back: the lists show every change at once.")
+            case "back" | "forward":
+                self._move(-1 if name == "back" else 1)
+            case "messages":
+                await self._messages()
+            case "actions":
+                await self._actions()
+            case "undo":
+                await self._undo()
+            case "command":
+                await self._command()
+            case _:
+                self._say(_NO_EFFECT[name])
+
+    def _say(self, text: str) -> None:
+        self._console.notify(clean(text), markup=False)
+
+    @property
+    def _screen(self) -> ConsoleScreen | None:
+        screen = self._console.screen
+        return screen if isinstance(screen, ConsoleScreen) else None
+
+    def _copy(self) -> None:
+        """Copy the value under the cursor. Pressed again on the same value, copy the next one."""
+        values = self._screen.here().values if self._screen is not None else []
+        if not values:
+            self._say("Nothing to copy here: select a row first.")
+            return
+        self._next_copy = (self._next_copy + 1) % len(values) if values == self._copied else 0
+        self._copied = values
+        label, value = values[self._next_copy]
+        self._console.copy_to_clipboard(value)
+        following = values[(self._next_copy + 1) % len(values)][0]
+        more = f" Press c again for the {following}." if len(values) > 1 else ""
+        self._say(f"Copied the {label}: {one_line(value, 60)}.{more}")
+
+    def _why(self) -> None:
+        text = self._screen.here().why if self._screen is not None else ""
+        self._console.notify(clean(text or "Nothing to explain here."), title="Why", timeout=10, markup=False)
+
+    def _move(self, by: int) -> None:
+        reopen = self._console.session.step(by)
+        if reopen is None:
+            self._say("No earlier screen." if by < 0 else "No later screen: ] works after [.")
+        else:
+            reopen()
+
+    async def _messages(self) -> None:
+        from victor_tui.dialogs.listing import ListingDialog
+
+        zone = self._console.zone
+        styles = {"error": "$error", "warning": "$warning"}
+        lines = [
+            Content.assemble(
+                (f"{each.at.astimezone(zone):%H:%M:%S} ", "$text-muted"),
+                (one_line(f"{each.title}: " if each.title else "", 60), "bold"),
+                (one_line(each.text, 500), styles.get(each.severity, "")),
+            )
+            for each in self._console.session.told
+        ]
+        await self._console.push_screen(ListingDialog("Messages", lines, "No messages in this session yet."))
+
+    async def _actions(self) -> None:
+        from victor_tui.dialogs.listing import ListingDialog
+
+        zone = self._console.zone
+        lines = [
+            Content.assemble(
+                (f"{each.at.astimezone(zone):%H:%M:%S} ", "$text-muted"),
+                (f"{one_line(each.words, 60)}  ", "bold"),
+                (one_line(each.command or "no equivalent command", 200), "$text-muted"),
+            )
+            for each in self._console.session.done
+        ]
+        await self._console.push_screen(
+            ListingDialog("My actions", lines, "This console has changed nothing yet.")
+        )
+
+    async def _undo(self) -> None:
+        """Undo the newest answer, or the newest own action of this main screen, whichever is newer."""
+        console = self._console
+        answer = console.my_answer
+        mode = self._screen.MODE if self._screen is not None else ""
+        done = console.session.newest(_UNDOES.get(mode, ()))
+        if answer is not None and (
+            done is None or answer.answered_at is None or answer.answered_at >= done.at
+        ):
+            await console.undo_answer(answer)
+        elif done is None:
+            self._say(
+                "Nothing to undo here: you have no answer that can be undone, and no action on this screen."
+            )
+        elif done.inverse is None:
+            instead = _INSTEAD.get(done.name)
+            self._say(f"Cannot undo: {done.words}.{f' Instead, {instead}.' if instead else ''}")
+        else:
+            await self._undo_action(done)
+
+    async def _undo_action(self, done: Done) -> None:
+        found = done.inverse
+        assert found is not None
+        name, arguments = found
+        console = self._console
+        note = await console.dialogs.confirm(
+            "Undo your last action?",
+            f"You did: {done.words}.\nThis does: {name.replace('_', ' ')} {done.target}.",
+        )
+        if note is None:
+            return
+        if "note" in methods()[name].signature.parameters:
+            arguments["note"] = note
+        call = getattr(console.port, name)
+        if await console.perform(call(**arguments), f"Undone: {done.words}.") is not None:
+            console.session.mark_undone(done, console.session.done[0])
+            console.feed.mark_stale("runs", "run", "schedules", "requests", "workflows", "engine")
+
+    async def _command(self) -> None:
+        from victor_tui.dialogs.command_line import CommandLine
+
+        await self._console.push_screen(CommandLine(self._console.screen))
