@@ -20,6 +20,7 @@ from victor_engine.api import (
     Port,
     QueueInfo,
     RequestInfo,
+    RequestQuery,
     RequestStatus,
     counted_text,
     outcome_text,
@@ -76,8 +77,11 @@ class Dialogs(Protocol):
         """Ask for a confirmation. Return the note, which can be empty, or None for no."""
         ...
 
-    async def answer_request(self, request: RequestInfo) -> None:
-        """Open the dialog of a request. The dialog sends the answer and shows conflicts."""
+    async def answer_request(self, request: RequestInfo, among: RequestQuery | None = None) -> None:
+        """Open the dialog of a request. The dialog sends the answer and shows conflicts.
+
+        `among` is the list in which the dialog goes to the next and the previous request; None is the user's queue.
+        """
         ...
 
     async def forward(self, how: Forwarding, request: RequestInfo) -> RequestInfo | None:

@@ -337,6 +337,15 @@ class FakePort(FakeControl, FakeInsight, FakeTime, FakeVersions):
         shown = rows[query.offset : query.offset + query.limit]
         return RequestPage(rows=tuple(shown), offset=query.offset, total=len(rows))
 
+    async def view_request(self, request_id: str) -> RequestInfo:
+        return await self.request(request_id)
+
+    async def leave_request(self, request_id: str) -> None:
+        pass
+
+    async def view_changes(self) -> int:
+        return 0
+
     async def request_queue(self) -> QueueInfo:
         rows = (await self.request_page(RequestQuery())).rows
         mine = [

@@ -156,6 +156,7 @@ class RequestInfo(Struct, frozen=True, omit_defaults=True):
     pushed_back_to: str | None = None
     can_go_back_to: tuple[str, ...] = ()
     asked_as: Literal["", "name", "group", "anyone"] = ""
+    viewers: tuple[str, ...] = ()  # other users who have it open in a console
     digest: str = ""
     started: StartInfo | None = None
     ways: tuple[WayInfo, ...] = ()

@@ -267,7 +267,11 @@ class _Builder:
         undo = reader.seconds("undo", base.undo, zero=True) or 0.0
         if undo > MOST_UNDO_SECONDS:
             raise reader.fail("undo", "undo in console must be at most 1h", "Write a duration such as 5s")
-        return ConsoleConfig(notify=reader.one_of("notify", CONSOLE_NOTIFY, base.notify), undo=undo)
+        return ConsoleConfig(
+            notify=reader.one_of("notify", CONSOLE_NOTIFY, base.notify),
+            undo=undo,
+            claim_on_open=reader.flag("claim_on_open", base.claim_on_open),
+        )
 
     def _function(self, source: Source, key_path: Key, name: str, value: Any) -> str:
         if not name.isidentifier():

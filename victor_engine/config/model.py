@@ -122,11 +122,12 @@ class ConsoleConfig:
     `notify` is the notification in addition to badge and toast: auto (bell, and a desktop notification if the
     terminal is known to show one), osc9 or osc777 (desktop notifications by that sequence), bell, or none.
     `undo` is the undo window in seconds of approvals, choices and confirmations that are answered in a console,
-    if their node sets none; 0 for no window.
+    if their node sets none; 0 for no window. `claim_on_open` claims a request while its dialog is open.
     """
 
     notify: str = "auto"
     undo: float = DEFAULT_UNDO_SECONDS
+    claim_on_open: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from victor_engine.api import Actor, RequestInfo, RequestQuery
 from victor_engine.identity import acting
 from victor_engine.people.groups import Groups
 from victor_engine.people.roles import GROUP, ROLE, USER, Person, asked_as, person
+from victor_engine.people.viewers import Viewers
 from victor_engine.store.queries.request_filters import Asks
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ LOOKUP_SECONDS = 1.0
 
 
 class Viewing:
-    """Fills `RequestInfo.asked_as` for the acting user.
+    """Fills `RequestInfo.asked_as` and `RequestInfo.viewers` for the acting user.
 
     `roles` returns the roles of the configuration. `anyone` returns whether a user may answer requests without
     assignees.
@@ -31,15 +32,23 @@ class Viewing:
         roles: Callable[[], Mapping[str, tuple[str, ...]]],
         groups: Groups,
         anyone: Callable[[Actor], Awaitable[bool]],
+        viewers: Viewers,
     ) -> None:
+        self._viewers = viewers
         self._roles = roles
         self._groups = groups
         self._anyone = anyone
 
     async def see(self, found: Sequence[RequestInfo]) -> list[RequestInfo]:
-        """Return the requests with `asked_as` set for the acting user."""
+        """Return the requests with `asked_as` and `viewers` set for the acting user."""
         who = await self._viewer({name for request in found for name in request.assignees})
-        return [msgspec.structs.replace(r, asked_as=asked_as(who, r.assignees)) for r in found]
+        actor = acting()
+        return [
+            msgspec.structs.replace(
+                r, asked_as=asked_as(who, r.assignees), viewers=self._viewers.others(r.id, actor)
+            )
+            for r in found
+        ]
 
     async def asks(self, query: RequestQuery) -> Asks | None:
         """Return the assignees that mean the acting user, if the query filters by them; None otherwise."""

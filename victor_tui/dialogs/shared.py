@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from victor_engine.api import RequestInfo
+from victor_engine.api import RequestInfo, RequestQuery
 from victor_engine.errors import VictorError
 from victor_tui.app_context import Console, Forwarding
 from victor_tui.text import clean
@@ -24,15 +24,21 @@ class SharedDialogs:
         given: str | None = await self._console.push_screen_wait(ConfirmDialog(title, body, note=note))
         return given
 
-    async def answer_request(self, request: RequestInfo) -> None:
-        """Open the dialog of a request. The dialog sends the answer and shows conflicts."""
+    async def answer_request(self, request: RequestInfo, among: RequestQuery | None = None) -> None:
+        """Open the dialog of a request, and then of each request to which the user goes from it."""
         from victor_tui.inbox.answer_dialog import AnswerDialog
+        from victor_tui.inbox.open_view import OpenView
 
         console = self._console
-        self._on_request_opened(request.id)
-        answered = await console.push_screen_wait(AnswerDialog(request))
-        if answered is not None:
-            console.announce_answer(answered)
+        following: RequestInfo | None = request
+        while following is not None:
+            self._on_request_opened(following.id)
+            dialog = AnswerDialog(following, among)
+            async with OpenView(console, following):
+                answered = await console.push_screen_wait(dialog)
+            following = dialog.following
+            if answered is not None:
+                console.announce_answer(answered)
         console.feed.mark_stale("requests", "inbox", "held")
 
     async def forward(self, how: Forwarding, request: RequestInfo) -> RequestInfo | None:

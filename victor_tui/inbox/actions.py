@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from victor_engine.api import Answer, RequestCommand, RequestInfo, request_refused
+from victor_engine.api import Answer, RequestCommand, RequestInfo, RequestQuery, request_refused
 from victor_engine.errors import VictorError
 from victor_tui.base_screen import TableScreen
 from victor_tui.inbox.answer_several_dialog import TogetherDialog, why_not_together
@@ -13,9 +13,15 @@ from victor_tui.widgets.table import LineTable
 
 
 class RequestCommands:
-    """The commands on the requests of one screen. `table` returns its table."""
+    """The commands on the requests of one screen. `table` returns its table, `among` the query of its list."""
 
-    def __init__(self, screen: TableScreen, table: Callable[[], LineTable[RequestInfo]]) -> None:
+    def __init__(
+        self,
+        screen: TableScreen,
+        table: Callable[[], LineTable[RequestInfo]],
+        among: Callable[[], RequestQuery],
+    ) -> None:
+        self._among = among
         self._screen = screen
         self._table = table
 
@@ -56,7 +62,7 @@ class RequestCommands:
         if len(marked) > 1:
             await self._decide_together(marked)
         else:
-            await self._screen.console.dialogs.answer_request(request)
+            await self._screen.console.dialogs.answer_request(request, self._among())
 
     async def _decide_together(self, requests: list[RequestInfo]) -> None:
         if problem := why_not_together(requests):

@@ -5,6 +5,7 @@ It sends the answer itself, so that it can show a conflict or an invalid answer 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import ClassVar, Literal
 
 from msgspec.structs import replace
@@ -14,7 +15,7 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Input, Label, Static, TextArea
 
-from victor_engine.api import Answer, RequestInfo, RequestStatus
+from victor_engine.api import Answer, RequestInfo, RequestQuery, RequestStatus
 from victor_engine.errors import (
     AlreadyAnsweredError,
     ConflictError,
@@ -27,6 +28,7 @@ from victor_tui.dialogs.editor import EditorDialog
 from victor_tui.inbox.answer_fields import AnswerFields, Verdict
 from victor_tui.inbox.availability import Availability
 from victor_tui.inbox.drafts import DraftKeeper
+from victor_tui.inbox.open_view import beside
 from victor_tui.inbox.question_view import (
     changes_of,
     compose_actions,
@@ -54,8 +56,12 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("answer")
 
-    def __init__(self, request: RequestInfo) -> None:
+    def __init__(self, request: RequestInfo, among: RequestQuery | None = None) -> None:
         super().__init__()
+        self.among = among or RequestQuery(answerable=True)
+        """The list in which the user goes to the next and the previous request."""
+        self.following: RequestInfo | None = None
+        """The request to open after this dialog."""
         self.selected: Verdict | None = None
         self.request = request
         self._fields = AnswerFields(self)
@@ -63,6 +69,7 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         self._available = Availability(self)
         self._sending = False
         self._lost = False
+        self._renewing = False
 
     def compose(self) -> ComposeResult:
         request = self.request
@@ -114,6 +121,19 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         due = self.request.settles_at or self.request.deadline
         if not self._available.final and not self._sending and due is not None and due <= self.now():
             self._load()
+        elif not self._available.final and not self._sending and not self._renewing:
+            self._renew()
+
+    @work(group="renew")
+    async def _renew(self) -> None:
+        """Show other users that the request is still open here, and draw their names."""
+        self._renewing = True
+        with suppress(VictorError):  # the console shows a lost engine
+            found = await self.port.view_request(self.request.id)
+            if found.viewers != self.request.viewers:
+                self.request = replace(self.request, viewers=found.viewers)
+                self._draw_head()
+        self._renewing = False
 
     @work(group="look", exclusive=True)
     async def _load(self) -> None:
@@ -157,6 +177,24 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
     def action_leave(self) -> None:
         self._draft.keep(self.request)
         self.dismiss(None)
+
+    @work(group="step", exclusive=True)
+    async def action_step(self, step: Literal[1, -1]) -> None:
+        """Close this dialog, keep the draft, and open the next or the previous request of the list."""
+        if self._sending:
+            return
+        try:
+            found = await beside(self.port, self.among, self.request.id, step)
+        except VictorError as error:
+            self.show_error(error.message)
+            return
+        if found is None:
+            self.show_error(
+                f"This is the {'last' if step == 1 else 'first'} request of the list.", "$warning"
+            )
+            return
+        self.following = found
+        self.action_leave()
 
     def typed_ahead(self, key: str) -> bool:
         """Return whether `key` would send. Other keys typed ahead fill fields and select."""

@@ -59,6 +59,14 @@ def question_cell(request: RequestInfo, now: datetime) -> Cell:
     return question_text(request), "head"
 
 
+def viewers_text(request: RequestInfo) -> str:
+    """Return the other users who have a request open: `ana is looking`; empty without any."""
+    if not request.viewers:
+        return ""
+    names = ", ".join(request.viewers[:3]) + (" and others" if len(request.viewers) > 3 else "")
+    return f"◎ {names} {'is' if len(request.viewers) == 1 else 'are'} looking"
+
+
 def who_cell(request: RequestInfo, now: datetime) -> Cell:
     """Return the user who answered; or the votes, the claim and the assignees."""
     if request.answered_by is not None:
@@ -66,6 +74,8 @@ def who_cell(request: RequestInfo, now: datetime) -> Cell:
     votes = votes_text(request)
     if request.claimed_by:
         return f"{votes} @ {request.claimed_by}".strip(), "busy"
+    if request.viewers:
+        return f"{votes} ◎ {', '.join(request.viewers)}".strip(), "busy"
     asked = ", ".join(request.assignees) or "anyone"
     return f"{votes} {asked}".strip(), "plain" if request.asked_as in ("name", "group") else "dim"
 

@@ -11,7 +11,7 @@ from rich.markdown import Markdown
 from rich.padding import Padding
 
 from victor_engine.api import RequestInfo, RequestStatus, held_text, is_held
-from victor_tui.inbox.columns import OUTCOME_TONES, votes_text
+from victor_tui.inbox.columns import OUTCOME_TONES, viewers_text, votes_text
 from victor_tui.inbox.question_view import chain_words
 from victor_tui.inbox.urgency import urgency
 from victor_tui.text import clean_lines, countdown, full, relative
@@ -78,6 +78,8 @@ def _people(facts: Facts, request: RequestInfo, now: datetime) -> None:
         undone = ", undone" if vote.undone else ""
         facts.fact("vote", f"{vote.outcome}{undone} by {vote.actor.shown} {relative(vote.at, now)}{comment}")
     facts.fact("claimed by", request.claimed_by, "busy")
+    if looking := viewers_text(request):
+        facts.line((looking, "busy"))
     if request.chain:
         facts.fact("in turn", chain_words(request))
     else:

@@ -13,6 +13,7 @@ from textual.widgets.option_list import Option
 from textual.widgets.selection_list import Selection
 
 from victor_engine.api import ChoiceInfo, RequestInfo, RequestStatus, held_text
+from victor_tui.inbox.columns import viewers_text
 from victor_tui.inbox.list_entry_dialog import RowDialog
 from victor_tui.inbox.request_context import context_pieces
 from victor_tui.text import control_characters, countdown, duration, full, one_line, plain, plural, word
@@ -79,6 +80,8 @@ def head_lines(request: RequestInfo, now: datetime) -> Content:
         )
     if people := people_line(request):
         parts.append(Content.styled(one_line(people, 300), "$text-muted"))
+    if looking := viewers_text(request):
+        parts.append(Content.styled(one_line(looking, 200), "$warning"))
     return Content("\n").join(parts)
 
 

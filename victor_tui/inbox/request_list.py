@@ -9,7 +9,7 @@ from typing import Literal, cast
 
 from msgspec.structs import replace
 
-from victor_engine.api import Port, RequestInfo, RequestPage
+from victor_engine.api import Port, RequestInfo, RequestPage, RequestQuery
 from victor_tui.feed import Loader, Subject
 from victor_tui.inbox.filter_language import InboxFilter
 from victor_tui.widgets.columns import Cell
@@ -65,16 +65,20 @@ class InboxList:
     async def _load(self, port: Port) -> ListPage:
         """Load the page around the row of the cursor, or around a position if that row is not loaded."""
         key, table = self.key, self._table()
-        order = cast(_Order, "urgency" if key.order in (None, "left") else key.order)
         center, row = (table.cursor, table.row) if self.center is None else (self.center, None)
         query = replace(
-            self.filter.query(self._now(), DECIDED if self.decided else OPEN, PAGE),
-            order=order,
-            reverse=key.reverse,
+            self.query(),
             offset=max(0, center - PAGE // 2),
             around=None if row is None else row.id,
         )
         return ListPage(key, await port.request_page(query))
+
+    def query(self) -> RequestQuery:
+        """Return the query of the list."""
+        key = self.key
+        order = cast(_Order, "urgency" if key.order in (None, "left") else key.order)
+        found = self.filter.query(self._now(), DECIDED if self.decided else OPEN, PAGE)
+        return replace(found, order=order, reverse=key.reverse)
 
 
 class WorkflowGroups:

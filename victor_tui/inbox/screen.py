@@ -18,6 +18,7 @@ from victor_tui.inbox.actions import RequestCommands
 from victor_tui.inbox.columns import inbox_columns
 from victor_tui.inbox.facts import body_facts, head_facts
 from victor_tui.inbox.filter_language import CYCLE, FIELDS, parse_inbox_filter
+from victor_tui.inbox.open_view import ViewersWatch
 from victor_tui.inbox.request_list import InboxList, ListPage, WorkflowGroups
 from victor_tui.inbox.request_pane import RequestPreview, request_context
 from victor_tui.keys import bindings
@@ -46,9 +47,10 @@ class InboxScreen(TableScreen):
 
     def __init__(self) -> None:
         super().__init__()
+        self.viewers = ViewersWatch(self)
         self.requests = InboxList(lambda: self.requests_table, self.now)
         self.groups = WorkflowGroups(lambda: self.grouped and self.requests_table.sort_key == "workflow")
-        self.commands = RequestCommands(self, lambda: self.requests_table)
+        self.commands = RequestCommands(self, lambda: self.requests_table, self.requests.query)
 
     @property
     def requests_table(self) -> PagedTable[RequestInfo]:
@@ -115,6 +117,8 @@ class InboxScreen(TableScreen):
     def tick(self) -> None:
         if {"soon", "overdue"} & set(self.requests.filter.views):
             self.console.feed.mark_stale("inbox")  # these views depend on the time
+        if not self.viewers.looking:
+            self.run_worker(self.viewers.look(), group="viewers")
         super().tick()
 
     def watch_show_done(self, done: bool) -> None:

@@ -74,6 +74,21 @@ class PeoplePort(Protocol):
         """
         ...
 
+    @query(assignee=True)
+    async def view_request(self, request_id: str) -> RequestInfo:
+        """Return one request, and show other users for a few seconds that the calling user has it open."""
+        ...
+
+    @query(assignee=True)
+    async def leave_request(self, request_id: str) -> None:
+        """End the view that `view_request` began."""
+        ...
+
+    @query(assignee=True)
+    async def view_changes(self) -> int:
+        """Return a number that is another one after a user has opened or left a request."""
+        ...
+
     @action(role=Role.APPROVER, assignee=True)
     async def answer(self, request_id: str, revision: int, answer: Answer) -> RequestInfo:
         """Answer a request, or vote on one that needs several people.

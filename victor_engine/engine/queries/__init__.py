@@ -68,6 +68,6 @@ class Queries:
         return cls(
             RunQueries(reader, clock),
             ScheduleQueries(reader, clock, calendars, defaults, watched=watched),
-            RequestQueries(reader, roles, groups, anyone),
+            RequestQueries(reader, roles, groups, anyone, clock),
             VersionQueries(reader, clock, problems, load_function, check_start),
         )

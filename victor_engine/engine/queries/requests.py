@@ -18,10 +18,13 @@ from victor_engine.api import (
     RequestPage,
     RequestQuery,
 )
+from victor_engine.clock import Clock
 from victor_engine.engine.queries import request_details
 from victor_engine.engine.queries.reader import Reader
+from victor_engine.identity import acting
 from victor_engine.people import audit, audit_verification
 from victor_engine.people.groups import Groups
+from victor_engine.people.viewers import Viewers
 from victor_engine.people.visibility import Viewing
 from victor_engine.store import queries
 
@@ -35,9 +38,11 @@ class RequestQueries:
         roles: Callable[[], Mapping[str, tuple[str, ...]]],
         groups: Groups,
         anyone: Callable[[Actor], Awaitable[bool]],
+        clock: Clock,
     ) -> None:
         self._reader = reader
-        self._viewing = Viewing(roles, groups, anyone)
+        self._viewers = Viewers(clock)
+        self._viewing = Viewing(roles, groups, anyone, self._viewers)
 
     async def requests(self, query: RequestQuery) -> list[RequestInfo]:
         found = await self._reader.read(queries.requests, query, await self._viewing.asks(query))
@@ -57,6 +62,17 @@ class RequestQueries:
 
     async def request(self, request_id: str) -> RequestInfo:
         return (await self._viewing.see([await self._reader.read(request_details.request, request_id)]))[0]
+
+    async def view_request(self, request_id: str) -> RequestInfo:
+        found = await self._reader.read(request_details.request, request_id)
+        self._viewers.view(found.id, acting())
+        return (await self._viewing.see([found]))[0]
+
+    async def leave_request(self, request_id: str) -> None:
+        self._viewers.leave(await self._reader.read(queries.request_id, request_id), acting())
+
+    async def view_changes(self) -> int:
+        return self._viewers.changes
 
     async def audit_history(self, query: AuditQuery) -> AuditPage:
         return await self._reader.read(audit.history_page, query)
