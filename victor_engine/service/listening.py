@@ -48,8 +48,8 @@ class Listener:
             if wanted != self._endpoint:
                 await self._listen(wanted)
             self._report()
-        except VictorError as error:
-            message = f"the engine keeps its socket {self._server.path}: {error.message}"
+        except (VictorError, OSError) as error:
+            message = f"the engine keeps its socket {self._server.path}: {error}"
             self._engine.socket_problems = (ProblemInfo("error", message, path=str(self._server.path)),)
 
     async def close(self) -> None:
