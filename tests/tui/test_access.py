@@ -21,6 +21,7 @@ from victor_tui.access import METHODS
 from victor_tui.app import VictorApp
 from victor_tui.command_palette import ActionCommands
 from victor_tui.key_table import SCOPES
+from victor_tui.widgets.header import HeaderBar
 from victor_tui.widgets.key_bar import KeyBar, ShownKey
 from victor_tui.widgets.table import LineTable
 
@@ -112,6 +113,7 @@ async def test_an_assignee_without_a_role_answers_in_the_inbox(
             await until(pilot, lambda: app.screen.query(LineTable) and app.screen.query_one(LineTable).rows)
             assert app.current_mode == "inbox"
             assert [row.id for row in app.screen.query_one(LineTable).rows] == [mine.id]
+            assert "your requests only" in app.screen.query_one(HeaderBar).render_line(0).text
             await pilot.press("1")
             assert app.current_mode == "inbox"
             assert told(pilot) == ["This needs the role viewer; eve has no role. Ask root for a role."]

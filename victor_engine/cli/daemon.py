@@ -192,14 +192,17 @@ def status(ctx: click.Context, as_json: bool) -> None:
             print_line(
                 f"run by {info.engine_user or 'an unknown user'}, {where}, state directory {info.state_dir}"
             )
-        print_line(
-            f"{plural(info.schedules, 'schedule')}, {info.running} running, {info.queued} queued, "
-            f"{info.waiting} waiting"
-        )
-        print_line(
-            f"{plural(info.open_requests, 'open request')}, {plural(info.failed_recently, 'run')} failed in the "
-            "last 24 h"
-        )
+        if info.limited:
+            print_line("the numbers of runs and requests are for users with the role viewer")
+        else:
+            print_line(
+                f"{plural(info.schedules, 'schedule')}, {info.running} running, {info.queued} queued, "
+                f"{info.waiting} waiting"
+            )
+            print_line(
+                f"{plural(info.open_requests, 'open request')}, {plural(info.failed_recently, 'run')} failed in the "
+                "last 24 h"
+            )
         if not info.trusted:
             print_note(
                 f"{info.workspace} is not trusted, so the engine executes nothing in it; run: victor trust"

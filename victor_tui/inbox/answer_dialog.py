@@ -108,7 +108,7 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         if self._available.final or lost == self._lost:
             return
         self._lost = lost
-        self.show_error(self.console.lost, "$warning")
+        self.show_error(self.console.lost or self._available.refused, "$warning")
         if not lost:
             self._load()
 

@@ -118,7 +118,9 @@ class HeaderBar(Widget):
         clock = state.now.astimezone(self.zone)
         wide = self.size.width >= 100
         right: list[Piece] = []
-        if engine is not None:
+        if engine is not None and engine.limited:
+            right += [("your requests only  ", "dim")]
+        elif engine is not None:
             right += [(f"● {engine.running} running  ", "busy" if engine.running else "dim")]
             if engine.queued and wide:
                 right.append((f"◌ {engine.queued} queued  ", "dim"))
