@@ -45,8 +45,7 @@ def test_start_and_status_list_the_roles_and_the_socket(tmp_path: Path) -> None:
     for text in (started, status):
         assert "role viewer: @no-such-group (does not exist)\nrole operator: root\n" in text
         assert "root and the user of the engine are always admin" in text
-        (line,) = [line for line in text.splitlines() if line.startswith("socket ")]
-        assert line.startswith("socket /")
+        assert "socket /" in text
         assert "role admin" not in text
     assert f"{root}/victor.yaml:1:1: error: permissions has no effect in this layer" in status
     assert f"Write it to {home}/.victor/scheduler.yaml or /etc/victor/scheduler.yaml" in status
