@@ -47,6 +47,8 @@ workflows:
           inner: $secret.ask.db.pw.deeper
           named: https://$secret.host.example.com/
           typing_error: $secret.ask.pasword
+          other_node: $secret.asks.password
+          no_field: $secret.ask
           object: [1, {x: "$ctx.ask.db"}]
         next: [m]
       - id: m
@@ -76,10 +78,13 @@ def test_each_read_is_an_error_at_its_line_and_column(tmp_path: Path) -> None:
         (32, "$ctx.ask.db."),
         (32, "{ask.passwor"),
         (37, "$secret.ask."),
-        (43, "ask.password"),
-        (49, "{ask.passwor"),
-        (50, "ask.password"),
+        (45, "ask.password"),
+        (51, "{ask.passwor"),
+        (52, "ask.password"),
     ]
+    warnings = [p for p in load_file(path).problems if "secret of the configuration" in p.message]
+    assert [(p.line, p.column, p.severity) for p in warnings] == [(38, 23, "warning"), (39, 21, "warning")]
+    assert "$secret.ask.password, $secret.ask.db.pw" in warnings[0].remedy
     assert "Write $secret.ask.db.pw" in found[1].remedy
     assert "Did you mean 'password'" in found[6].remedy
 

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from victor_engine.config.yaml_locations import did_you_mean
@@ -136,17 +137,30 @@ def _check_text(path: Path, text: str, fields: Sequence[_Field], reader: Reader,
 def _check_reference(
     match: re.Match[str], path: Path, text: str, fields: Sequence[_Field], reader: Reader, problems: Problems
 ) -> None:
-    """Report a reference to a node with secret fields that does not name one of them."""
+    """Report a reference to a node with secret fields, or with a name like one, that does not name a field of it."""
     node_id, dot, name = match[1].partition(".")
     known = [field for field in fields if field.node_id == node_id]
+    line, column = _position(text, match.start())
+    place = place_in_text(reader.document, path, line, column, match[0])
     if not dot or not known:
+        asking = list(dict.fromkeys(field.node_id for field in fields))
+        close = get_close_matches(node_id, asking, n=1, cutoff=1.0 if known else 0.75)
+        if close and (dot or known):
+            names = ", ".join(
+                f"$secret.{each.node_id}.{each.name}" for each in fields if each.node_id == close[0]
+            )
+            problems.warning(
+                place,
+                f"{reader.what}: {match[0]} is a secret of the configuration, not of the answer to {close[0]!r}",
+                f"If you mean the answer, write {names}",
+                strict=False,
+            )
         return
     path_of = {field.name: _Field(node_id, field.name, (tuple(field.name.split(".")),)) for field in known}
     if any(each.is_read(name.split(".")) for each in path_of.values()):
         return
-    line, column = _position(text, match.start())
     problems.error(
-        place_in_text(reader.document, path, line, column, match[0]),
+        place,
         f"{reader.what}: the answer to {node_id!r} has no secret field {name!r}",
         did_you_mean(name, path_of),
     )
