@@ -21,7 +21,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from victor_tui.keys import moved_hint
-from victor_tui.screen_lifecycle import ManagedScreen
+from victor_tui.screen_lifecycle import ManagedScreen, PreparesForKeys
 
 ResultT = TypeVar("ResultT")
 
@@ -79,12 +79,11 @@ class KeyQueue:
 
     async def _deliver_event(self, event: events.Event) -> None:
         screen = self._app.screen
-        if (
-            isinstance(event, events.Key)
-            and isinstance(screen, ManagedScreen)
-            and screen.typed_ahead(event.key)
-        ):
-            return
+        if isinstance(event, events.Key):
+            if isinstance(screen, ManagedScreen) and screen.typed_ahead(event.key):
+                return
+            if isinstance(screen, PreparesForKeys):
+                screen.before_key(event.key)
         target = self._app.focused or screen
         if isinstance(event, events.Key):
             self._show_hint(event)

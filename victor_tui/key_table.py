@@ -345,6 +345,7 @@ DIALOG_KEYS: Mapping[str, tuple[Key, ...]] = {
         Key("ctrl+t", "comment", "Comment", "answer.comment", "Go to the comment", show=True),
         Key("ctrl+g", "forward('push_back')", "Send back", "answer.back", "Send the run to an earlier node", show=True),
         Key("ctrl+o", "forward('say')", "Ask/reply", "answer.say", "Ask the requester, or reply", show=True),
+        Key("ctrl+l", "log", "Log", "answer.log", "Show the log of the node before the question", show=True),
     ),
     "together": (
         # Priority: as in the dialog of one request.

@@ -7,6 +7,7 @@ while it is removed, it has no children to show them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 from textual.timer import Timer
 from textual.widget import Widget
@@ -48,6 +49,15 @@ class DebounceTimer:
         if self._timer is not None:
             self._timer.stop()
             self._timer = None
+
+
+@runtime_checkable
+class PreparesForKeys(Protocol):
+    """A screen that prepares for each key."""
+
+    def before_key(self, key: str) -> None:
+        """Prepare the screen for a key that is about to be delivered."""
+        ...
 
 
 class ManagedScreen(Widget):

@@ -297,6 +297,7 @@ CONTEXT = {"host": "web-1", "checks": [{"name": "db", "ok": True}, {"name": "api
 PASSED = (
     "required_approvals", "assignees", "require_comment", "allow_edit", "multiple", "input_schema", "chain",
     "on_timeout", "escalate_to", "allow_questions", "allow_self_approval", "priority", "undo_window", "reminders",
+    "reject_policy",
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Button, Input, Label, Static, TextArea
+from textual.widgets import Button, Input, Static, TextArea
 
 from victor_engine.api import Answer, RequestInfo, RequestQuery, RequestStatus
 from victor_engine.errors import (
@@ -27,6 +27,7 @@ from victor_tui.dialogs.base import DialogBody
 from victor_tui.dialogs.editor import EditorDialog
 from victor_tui.inbox.answer_fields import AnswerFields, Verdict
 from victor_tui.inbox.availability import Availability
+from victor_tui.inbox.background import Background, LogDialog, bring_into_sight
 from victor_tui.inbox.drafts import DraftKeeper
 from victor_tui.inbox.open_view import beside
 from victor_tui.inbox.question_view import (
@@ -43,6 +44,9 @@ from victor_tui.inbox.question_view import (
 )
 from victor_tui.keys import bindings
 from victor_tui.widgets.form_fields import FormError
+
+LOG_LINES = 200
+"""Maximum number of log lines of the node before the question."""
 
 
 class AnswerDialog(EditorDialog[RequestInfo | None]):
@@ -77,12 +81,13 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
             yield Static(id="head")
             with DialogBody(id="body"):
                 yield from compose_prompt(request)
+                yield Background(id="background", classes="text")
                 yield from compose_messages(request)
                 yield from compose_context(request)
                 yield from compose_answer(request)
-                needed = "required, " if request.require_comment else ""
-                yield Label(f"Comment ({needed}ctrl+t)", classes="label")
-                yield Input(id="comment", compact=True)
+                comment = Input(id="comment")
+                comment.border_title = f"Comment ({'required, ' if request.require_comment else ''}ctrl+t)"
+                yield comment
             yield Static(id="error")
             with Horizontal(id="actions"):
                 yield from compose_actions(request)
@@ -96,6 +101,12 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         self._fields.focus_first(self.request)
         if self.console.access.refusal("submit", self) is not None:
             self._available.show(self.request, self.now(), self.console.zone)
+        self._load()
+
+    def before_key(self, key: str) -> None:
+        """Bring the focused field into sight, which can be below the question."""
+        if key not in ("pageup", "pagedown"):
+            bring_into_sight(self, self.query_one("#body", DialogBody))
 
     def feed_refreshed(self, subject: str) -> None:
         """Load the request again: another user can have answered it."""
@@ -147,7 +158,10 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         before, self.request = self.request, found
         if found != before:
             self._draw_head()
-            self._draw_messages()
+            messages = self.query_one("#messages", Static)
+            messages.update(message_lines(found))
+            messages.display = bool(found.messages)
+        self.query_one(Background).show(found, self.console.zone)
         self._available.show(found, self.now(), self.console.zone)
         if self._available.final:
             self._draft.end(found)
@@ -156,10 +170,16 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         now = self.now()
         self.query_one("#head", Static).update(head_lines(self.request, now))
 
-    def _draw_messages(self) -> None:
-        messages = self.query_one("#messages", Static)
-        messages.update(message_lines(self.request))
-        messages.display = bool(self.request.messages)
+    @work(group="log", exclusive=True)
+    async def action_log(self) -> None:
+        """Show the last log lines of the node before the question."""
+        tail, run = self.request.log, self.request.run_id
+        if tail is not None:
+            lines = await self.console.perform(
+                self.port.run_log(run, tail.after, LOG_LINES, tail.node_id), ""
+            )
+            if lines is not None:
+                await self.app.push_screen(LogDialog(f"Log of {tail.node_id}, run {run}", lines))
 
     @work(group="pass-on")
     async def action_forward(self, how: Literal["push_back", "say"]) -> None:
@@ -215,6 +235,8 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         if action == "forward":
             asks = self.request.allow_questions or self.request.held_since is not None
             return not self._available.over and (parameters != ("say",) or asks)
+        if action == "log":
+            return self.request.log is not None
         if action == "submit":
             return not self._available.over and not self._available.refused
         return super().check_action(action, parameters)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Literal
 
+from textual.widget import Widget
 from textual.widgets import Input, OptionList, SelectionList, TextArea
 
 from victor_engine.api import Answer, RequestInfo
@@ -27,18 +28,20 @@ class AnswerFields:
         return self._dialog.query_one("#comment", Input).value
 
     def focus_first(self, request: RequestInfo) -> None:
-        """Focus the first field of the answer."""
+        """Focus the first field of the answer. The body does not scroll to it, so that the question is in sight."""
         dialog = self._dialog
         if request.kind == "review" and request.allow_edit:
-            dialog.query_one("#answer").focus()
+            field: Widget = dialog.query_one("#answer")
         elif needs_verdict(request):
-            dialog.query_one("#body").focus()
+            field = dialog.query_one("#body")
         elif request.choices:
-            dialog.query_one("#choices").focus()
+            field = dialog.query_one("#choices")
         elif request.input_schema is not None:
-            dialog.query_one(Form).focus_first()
+            dialog.query_one(Form).focus_first(scroll_visible=False)
+            return
         else:
-            dialog.query_one("#answer").focus()
+            field = dialog.query_one("#answer")
+        field.focus(scroll_visible=False)
 
     def preselect(self, request: RequestInfo) -> None:
         """Move the cursor to the default of a single choice."""

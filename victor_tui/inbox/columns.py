@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from victor_engine.api import RequestInfo, RequestStatus, held_text, is_held, question_text
+from victor_engine.api import RequestInfo, RequestStatus, held_text, is_held, question_text, sides
 from victor_tui.inbox.urgency import inbox_order, urgency
 from victor_tui.text import countdown, relative
 from victor_tui.theme import Tone, kind_mark
@@ -45,11 +45,14 @@ def kind_cell(request: RequestInfo, now: datetime) -> Cell:
 
 
 def votes_text(request: RequestInfo) -> str:
-    """Return the approvals of the required approvals, `1/2`; empty if one person decides."""
+    """Return the votes of each side, `1/2`, with a mark of rejections, `1/2 ✗1/2`; empty if one person decides."""
     if request.required_approvals < 2:
         return ""
-    given = sum(vote.outcome == "approved" and not vote.undone for vote in request.votes)
-    return f"{given}/{request.required_approvals}"
+    found = [
+        f"{'✗' if side.outcome == 'rejected' else ''}{len(side.voters)}/{side.needed}"
+        for side in sides(request)
+    ]
+    return " ".join(found) or f"0/{request.required_approvals}"
 
 
 def question_cell(request: RequestInfo, now: datetime) -> Cell:

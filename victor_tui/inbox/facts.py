@@ -10,7 +10,7 @@ from typing import Any
 from rich.markdown import Markdown
 from rich.padding import Padding
 
-from victor_engine.api import RequestInfo, RequestStatus, held_text, is_held
+from victor_engine.api import RequestInfo, RequestStatus, held_text, is_held, outcome_text, sides
 from victor_tui.inbox.columns import OUTCOME_TONES, viewers_text, votes_text
 from victor_tui.inbox.question_view import chain_words
 from victor_tui.inbox.urgency import urgency
@@ -72,11 +72,12 @@ def _decision(facts: Facts, request: RequestInfo, now: datetime, zone: tzinfo | 
 
 def _people(facts: Facts, request: RequestInfo, now: datetime) -> None:
     if votes := votes_text(request):
-        facts.fact("approvals", f"{votes} needed", "wait")
+        facts.fact("votes", ", ".join(side.text for side in sides(request)) or votes, "wait")
     for vote in request.votes:
         comment = f": {vote.comment}" if vote.comment else ""
         undone = ", undone" if vote.undone else ""
-        facts.fact("vote", f"{vote.outcome}{undone} by {vote.actor.shown} {relative(vote.at, now)}{comment}")
+        said = outcome_text(vote.outcome, vote.value)
+        facts.fact("vote", f"{said}{undone} by {vote.actor.shown} {relative(vote.at, now)}{comment}")
     facts.fact("claimed by", request.claimed_by, "busy")
     if looking := viewers_text(request):
         facts.line((looking, "busy"))

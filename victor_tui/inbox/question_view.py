@@ -12,11 +12,11 @@ from textual.widgets import Button, Label, Markdown, OptionList, Static, TextAre
 from textual.widgets.option_list import Option
 from textual.widgets.selection_list import Selection
 
-from victor_engine.api import ChoiceInfo, RequestInfo, RequestStatus, held_text
+from victor_engine.api import ChoiceInfo, RequestInfo, RequestStatus, held_text, sides
 from victor_tui.inbox.columns import viewers_text
 from victor_tui.inbox.list_entry_dialog import RowDialog
 from victor_tui.inbox.request_context import context_pieces
-from victor_tui.text import control_characters, countdown, duration, full, one_line, plain, plural, word
+from victor_tui.text import control_characters, countdown, duration, full, one_line, plain, word
 from victor_tui.theme import kind_mark
 from victor_tui.widgets.choices import PICKED, UNPICKED, Several
 from victor_tui.widgets.form import Form
@@ -101,7 +101,7 @@ def decided_words(request: RequestInfo, now: datetime, zone: tzinfo | None) -> s
 def why_refused(request: RequestInfo) -> str:
     """Return the reason why the current user cannot answer an open request; empty if they can."""
     if request.assignees and not request.asked_as:
-        return f"You can no longer answer: it is assigned to {one_line(', '.join(request.assignees), 120)}."
+        return f"You cannot answer: it is assigned to {one_line(', '.join(request.assignees), 120)}."
     return ""
 
 
@@ -110,13 +110,11 @@ def people_line(request: RequestInfo) -> str:
     facts = []
     if request.claimed_by:
         facts.append(f"claimed by {request.claimed_by}")
-    votes = [vote for vote in request.votes if not vote.undone]
-    if request.required_approvals > 1:
-        yes = sum(vote.outcome == "approved" for vote in votes)
-        names = ", ".join(f"{vote.actor.user} {vote.outcome}" for vote in votes)
-        facts.append(
-            f"{yes} of {plural(request.required_approvals, 'approval')}" + (f" ({names})" if names else "")
-        )
+    counted = sides(request)
+    if request.required_approvals > 1 and not counted:
+        facts.append(f"0 of {request.required_approvals} votes")
+    elif request.required_approvals > 1:
+        facts += [f"{side.text} ({', '.join(vote.actor.user for vote in side.voters)})" for side in counted]
     if request.chain:
         facts.append("in turn: " + chain_words(request))
     elif request.assignees:

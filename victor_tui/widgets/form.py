@@ -310,13 +310,13 @@ class Form(Vertical):
 
         self.call_next(show)
 
-    def focus_first(self) -> None:
+    def focus_first(self, *, scroll_visible: bool = True) -> None:
         if self.as_json:
-            self.query_one("#json-text").focus()
+            self.query_one("#json-text").focus(scroll_visible=scroll_visible)
             return
         for row in self._rows():
             if row.widget.focusable:
-                row.widget.focus()
+                row.widget.focus(scroll_visible=scroll_visible)
                 return
 
 
