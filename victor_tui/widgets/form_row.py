@@ -175,17 +175,24 @@ class _FromList(Suggester):
 
 
 class PathSuggester(Suggester):
-    """The common continuation of the paths of this machine that begin with the typed text."""
+    """The common continuation of the paths of this machine that begin with the typed text.
+
+    One directory is read at a time: a file system that hangs blocks one thread, and the field stays usable.
+    """
 
     def __init__(self) -> None:
         super().__init__(use_cache=False, case_sensitive=True)
+        self._reading: asyncio.Future[str | None] | None = None
 
     async def get_suggestion(self, value: str) -> str | None:
-        try:
-            async with asyncio.timeout(COMPLETE_SECONDS):
-                return await asyncio.to_thread(completed_path, value)
-        except TimeoutError:
+        if self._reading is not None and not await self._done(self._reading):
             return None
+        self._reading = asyncio.ensure_future(asyncio.to_thread(completed_path, value))
+        return self._reading.result() if await self._done(self._reading) else None
+
+    async def _done(self, reading: asyncio.Future[str | None]) -> bool:
+        done, _ = await asyncio.wait({reading}, timeout=COMPLETE_SECONDS)
+        return bool(done)
 
 
 def completed_path(text: str) -> str | None:
@@ -193,9 +200,9 @@ def completed_path(text: str) -> str | None:
     if not text or "\0" in text:
         return None
     folder, _, start = text.rpartition("/")
-    where = Path(folder + "/").expanduser() if "/" in text else Path()
     found: list[tuple[str, bool]] = []
     try:
+        where = Path(folder + "/").expanduser() if "/" in text else Path()
         with os.scandir(where) as entries:
             for number, entry in enumerate(entries):
                 if number >= MAX_ENTRIES:
