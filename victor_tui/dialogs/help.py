@@ -50,7 +50,7 @@ def help_groups(screen: Screen[Any], app: App[Any]) -> dict[str, list[HelpRow]]:
             row = _ROWS.get(binding.id or "")
             if row is None or row.name in _MOVES or NO_EFFECT_ID.search(row.id):
                 continue
-            action, name = (row.action, row.name) if row.id not in _SHOW else ("show", "The five screens")
+            action, name = (row.action, row.name) if row.id not in _SHOW else ("show", "Screens")
             signs = found.setdefault(title, {}).setdefault((action, name), [])
             display = "1-5" if action == "show" else _sign(binding.key)
             if display not in signs:
