@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from tests.scheduling.test_loop import ALICE, START, World, world
 from victor_engine.api import BackfillInfo, BackfillSpec
+from victor_engine.clock import to_us
 from victor_engine.domain.statuses import BackfillStatus
 from victor_engine.domain.transitions import BACKFILL_TRANSITIONS, BackfillCommand
 from victor_engine.errors import ConflictError, UsageError
@@ -88,10 +90,14 @@ async def test_fires_run_in_order_up_to_the_concurrency(tmp_path: Path, order: A
         assert {outcome for _, outcome, _ in fires} == {"backfilled"}
         assert fires[0][2] == f"backfill {number} by alice"
         runs = await w.rows(
-            "SELECT DISTINCT trigger, state, priority, schedule_id FROM runs"
+            "SELECT trigger, state, priority, schedule_id, nominal FROM runs"
             " JOIN run_states ON run_key = key AND after_attempt = 0"
         )
-        assert runs == [("backfill", '{"k":1}', 4, schedule)]
+        for trigger, text, priority, of, at in runs:
+            state = json.loads(text)
+            instant = state.pop("_run")
+            assert (trigger, state, priority, of) == ("backfill", {"k": 1}, 4, schedule)
+            assert to_us(datetime.fromisoformat(instant["nominal_time"])) == at
 
 
 async def test_what_was_missed_becomes_backfilled_and_keeps_its_story(tmp_path: Path) -> None:

@@ -196,7 +196,9 @@ async def test_an_agenda_counts_what_was_and_what_comes(tmp_path: Path) -> None:
 def previewed(
     connection: sqlite3.Connection, spec: ScheduleSpec, count: int, after: datetime, schedule: str | None
 ) -> SchedulePreview:
-    return preview(connection, spec, count, after, schedule, nothing_excluded, lambda *_: "1.0.0", after)
+    return preview(
+        connection, spec, count, after, schedule, nothing_excluded, lambda *_: "1.0.0", lambda *_: None, after
+    )
 
 
 async def test_a_preview_of_an_edit_keeps_hash_and_anchor(tmp_path: Path) -> None:

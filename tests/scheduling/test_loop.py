@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -98,7 +99,9 @@ async def test_a_due_fire_starts_one_run_with_its_reason(tmp_path: Path) -> None
         (run,) = await w.rows(
             "SELECT state, trigger, status FROM runs JOIN run_states ON run_key = key AND after_attempt = 0"
         )
-        assert run == ('{"k":1}', "schedule", "queued")
+        state = json.loads(run[0])
+        assert state.pop("_run")["nominal_time"] == "2026-05-04T08:05:00Z"
+        assert (state, *run[1:]) == ({"k": 1}, "schedule", "queued")
 
 
 async def test_a_clock_set_back_repeats_nothing_and_set_forward_leaves_nothing_out(tmp_path: Path) -> None:

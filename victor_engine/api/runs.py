@@ -135,6 +135,24 @@ class NodeOverride(Struct, frozen=True, omit_defaults=True):
     max_attempts: int | None = None  # including the first
 
 
+class RunInstant(Struct, frozen=True, omit_defaults=True):
+    """The instant that a run is for, and its data interval from the fire before to it.
+
+    `local_time` is the wall time in `timezone` with its offset. `fold` is 1 for the second pass of a wall time that
+    occurs twice. `trigger` and `schedule` are those of the run that the instant comes from.
+    """
+
+    nominal_time: datetime
+    local_time: str
+    timezone: str
+    interval_end: datetime
+    interval_start: datetime | None = None
+    fold: int = 0
+    trigger: str = ""
+    schedule: str | None = None
+    period: str = ""  # of a run after other workflows
+
+
 class RunDetail(Struct, frozen=True):
     """One run with all its details. `children` are the runs that its nodes started, oldest first."""
 
@@ -147,6 +165,7 @@ class RunDetail(Struct, frozen=True):
     overrides: tuple[NodeOverride, ...] = ()
     input: dict[str, Any] = {}
     children: tuple[RunInfo, ...] = ()
+    instant: RunInstant | None = None
 
 
 class LogLine(Struct, frozen=True, omit_defaults=True):

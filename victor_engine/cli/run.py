@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from typing import IO
 
 import click
 
 from victor_engine.api import FINAL_RUN_STATUSES, EventInfo, Port, RunInfo
 from victor_engine.cli.output import json_state, port_of, print_json, print_line, print_note, span
+from victor_engine.errors import UsageError
 from victor_engine.text import plain
 
 EXIT_CODES = {"succeeded": 0, "failed": 10, "rejected": 11, "cancelled": 12}
@@ -19,6 +21,9 @@ EXIT_CODES = {"succeeded": 0, "failed": 10, "rejected": 11, "cancelled": 12}
 @click.option("--version", metavar="SPEC", help="Exact version, a range such as ^1.2, an alias, or latest.")
 @click.option("--state", metavar="JSON", help="Initial state as a JSON object; - reads standard input.")
 @click.option("--state-file", type=click.File("r"), help="Initial state from a JSON file.")
+@click.option(
+    "--nominal", metavar="TIME", help="The instant that the run is for: 2026-03-08T02:30, yesterday 03:00."
+)
 @click.option("--note", "remark", default="", help="Note for the audit trail.")
 @click.option("-f", "--follow", is_flag=True, help="Print events and log lines until the run has finished.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run as JSON.")
@@ -29,12 +34,14 @@ def run(
     version: str | None,
     state: str | None,
     state_file: IO[str] | None,
+    nominal: str | None,
     remark: str,
     follow: bool,
     as_json: bool,
 ) -> int:
     """Start a run of WORKFLOW. If no engine runs, execute it in this process and follow it."""
     initial = json_state(state, state_file)
+    instant = None if nominal is None else _instant(nominal)
 
     import asyncio
 
@@ -51,7 +58,7 @@ def run(
                 stopped: asyncio.Event | None = getattr(port, "stop_requested", None)
                 if stopped is not None:
                     signals.add_event(stopped)  # `victor scheduler stop`
-            started = await port.start_run(workflow, version, initial, remark)
+            started = await port.start_run(workflow, version, initial, remark, instant)
             started_runs.append((started, here))
             await _warn_if_deprecated(port, started)
             if not follow and not here:
@@ -73,6 +80,18 @@ def run(
             print_note(_after_signal(started, here, caught.number.name))
         code = caught.exit_code
     sys.exit(code)
+
+
+def _instant(text: str) -> datetime:
+    """Return the instant of the option --nominal. A time without an offset is in the local time zone."""
+    from victor_engine.cli.schedule_tools import local_zone
+    from victor_engine.clock import SystemClock
+    from victor_engine.scheduling.natural_time import TimeTextError, moment
+
+    try:
+        return moment(text, SystemClock().now(), local_zone(), ahead=False)
+    except TimeTextError as error:
+        raise UsageError(f"--nominal: {error}") from None
 
 
 def _after_signal(started: RunInfo, here: bool, name: str) -> str:

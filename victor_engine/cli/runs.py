@@ -12,6 +12,7 @@ from victor_engine.api import (
     AttemptInfo,
     DeadLetterGroup,
     Port,
+    RunInstant,
     RunQuery,
     UsageInfo,
 )
@@ -109,6 +110,8 @@ def show(ctx: click.Context, run: str, as_json: bool) -> None:
         print_line(
             f"started {local(r.started_at)} by {r.started_by} ({r.trigger}), finished {local(r.finished_at)}"
         )
+        if found.instant is not None:
+            print_line(_instant_line(found.instant))
         if r.parent_run:
             print_line(f"{r.trigger} of {r.parent_run}")
         if r.waits_for:
@@ -210,3 +213,11 @@ runs.add_command(logs)
 runs.add_command(logs, "log")
 run_actions.add_to(runs)
 run_statistics.add_to(runs)
+
+
+def _instant_line(instant: RunInstant) -> str:
+    """Return the instant that a run is for, in the time zone of its schedule, with its data interval."""
+    second = ", second pass" if instant.fold else ""
+    since = f", interval from {instant.interval_start:%Y-%m-%d %H:%M:%SZ}" if instant.interval_start else ""
+    period = f", period {instant.period}" if instant.period else ""
+    return f"for {instant.local_time} ({instant.timezone}{second}){since}{period}"

@@ -10,12 +10,15 @@ from typing import Any
 from victor_engine import jsonio
 from victor_engine.definition.expressions.expression import lookup
 from victor_engine.errors import NodeError
+from victor_engine.reserved import RUN
 from victor_engine.secretrefs import REFERENCE, Secret, SecretText, authored, joined, with_references
 
 _PLACE = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*(?:\.\w+|\[-?\d+\])*)\}")
 _CONTEXT = r"\$ctx\.([A-Za-z_]\w*(?:\.\w+|\[-?\d+\])*)(\?)?"
-_REFERENCE = re.compile(f"{_CONTEXT}|{REFERENCE}")
-_ANY = re.compile(f"{_CONTEXT}|{REFERENCE}|{_PLACE.pattern}")
+_RUN = r"\$run\.(?P<run>[A-Za-z_]\w*)(?P<run_optional>\?)?"
+_REFERENCE = re.compile(f"{_CONTEXT}|{REFERENCE}|{_RUN}")
+_ANY = re.compile(f"{_CONTEXT}|{REFERENCE}|{_PLACE.pattern}|{_RUN}")
+_SHOWN = re.compile(f"{_PLACE.pattern}|{_RUN}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +48,18 @@ def as_text(value: Any) -> str:
 
 
 def render(template: str, state: Mapping[str, Any]) -> Rendered:
-    """Replace `{name}`, `{a.b}` and `{a[0]}`. Other braces stay; `{{` and `}}` are literal braces."""
+    """Replace `{name}`, `{a.b}`, `{a[0]}` and `$run.name`. Other braces stay; `{{` and `}}` are literal braces."""
     missing: dict[str, None] = {}
 
     def fill(match: re.Match[str]) -> str:
+        if (of_run := match["run"]) is not None:
+            instant = state.get(RUN) or {}
+            if of_run in instant:
+                return as_text(instant[of_run])
+            if match["run_optional"]:
+                return ""
+            missing[f"$run.{of_run}"] = None
+            return missing_mark(f"$run.{of_run}")
         name = match.group(1)
         if name is None:
             return match.group(0)[0]
@@ -58,11 +69,11 @@ def render(template: str, state: Mapping[str, Any]) -> Rendered:
             missing[name] = None
             return missing_mark(name)
 
-    return Rendered(_PLACE.sub(fill, template), tuple(missing))
+    return Rendered(_SHOWN.sub(fill, template), tuple(missing))
 
 
 def resolve_inputs(inputs: Mapping[str, Any], state: Mapping[str, Any], node_id: str = "") -> dict[str, Any]:
-    """Replace `$ctx.name` references, at any depth. A value that is one reference keeps its type.
+    """Replace `$ctx.name` and `$run.name` references, at any depth. A value that is one reference keeps its type.
 
     A missing name raises NodeError (MissingInputError), unless it is written `$ctx.name?`.
     `$secret.name` in `inputs` becomes a reference (`SecretText`); in text of the state it stays as it is.
@@ -130,6 +141,8 @@ def _read(match: re.Match[str], state: Mapping[str, Any], where: str) -> Any:
     name, optional, secret = match.group(1, 2, 3)
     if secret is not None:
         return SecretText([Secret(secret)])
+    if match["run"] is not None:
+        return _of_run(match["run"], match["run_optional"], state, where)
     try:
         return lookup(state, name)
     except KeyError:
@@ -142,6 +155,23 @@ def _read(match: re.Match[str], state: Mapping[str, Any], where: str) -> Any:
             bases=("KeyError",),
             retryable=False,
         ) from None
+
+
+def _of_run(name: str, optional: str | None, state: Mapping[str, Any], where: str) -> Any:
+    """Return a value of the instant that the run is for."""
+    instant = state.get(RUN) or {}
+    if name in instant:
+        return instant[name]
+    if optional:
+        return None
+    has = f"has {', '.join(sorted(instant))}" if instant else "is not for an instant"
+    raise NodeError(
+        f"{where} needs $run.{name}, and the run {has}. Give a manual run an instant with --nominal, or write "
+        f"$run.{name}? if it may be missing",
+        error_type="MissingInputError",
+        bases=("KeyError",),
+        retryable=False,
+    )
 
 
 def resolve_mapping(
@@ -162,6 +192,8 @@ def resolve_mapping(
             values[name] = authored(source)
             continue
         key = source.removeprefix("$ctx.").removesuffix("?")
+        if key.startswith("$run."):
+            key = RUN + key.removeprefix("$run")
         try:
             values[name] = lookup(state, key)
         except KeyError:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from victor_engine import jsonio
 from victor_engine.api import NodeOverride, RunInfo, RunPlanCommand
-from victor_engine.clock import Clock
+from victor_engine.clock import Clock, to_us
 from victor_engine.engine.current_workspace import CurrentWorkspace
 from victor_engine.engine.execution import Execution
 from victor_engine.engine.queries import RunQueries
 from victor_engine.errors import UsageError
 from victor_engine.graph_walk.stopwatch import committed
 from victor_engine.identity import acting
-from victor_engine.reserved import SECRETS
+from victor_engine.reserved import RUN, SECRETS
+from victor_engine.run_instant import instant_in, instant_of_fire
 from victor_engine.runs import run_plans
 from victor_engine.runs.commands import Cancel, Discard, Override, Pause, Redrive, Resume, Retry
 from victor_engine.scheduling import schedule_commands
+from victor_engine.scheduling.timezones import get_zone
 from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.repositories import runs
@@ -61,10 +64,16 @@ class RunService:
         return run_plans.expect(plan, command, now, version=version, from_node=from_node, state=state)
 
     async def start_run(
-        self, workflow: str, version: str | None = None, state: dict[str, Any] | None = None, note: str = ""
+        self,
+        workflow: str,
+        version: str | None = None,
+        state: dict[str, Any] | None = None,
+        note: str = "",
+        nominal: datetime | None = None,
     ) -> RunInfo:
         self._current.require_trust()
         actor = acting()
+        instant = {} if nominal is None else self._instant(nominal)
 
         def plan(tx: Tx) -> NewRun:
             schedule_commands.refuse_while_draining(tx)
@@ -78,6 +87,8 @@ class RunService:
                 trigger="manual",
                 actor=actor,
                 note=note,
+                nominal_us=None if nominal is None else to_us(nominal),
+                instant=instant,
             )
 
         created = await self._runtime.create(plan)
@@ -87,6 +98,13 @@ class RunService:
         if pace is None or known is None or created.noticed:
             return await self._queries.info(created.id)
         return queries.new_run_info(created, known[1], pace)
+
+    def _instant(self, nominal: datetime) -> dict[str, Any]:
+        """Return the instant of a manual run, in the default time zone of schedules."""
+        if nominal.tzinfo is None:
+            raise UsageError("the nominal time needs a time zone, such as 2026-03-08T02:30+01:00")
+        zone = get_zone(self._current.loaded.config.scheduler.defaults.timezone)
+        return instant_of_fire(nominal, zone, None, trigger="manual", schedule=None)
 
     async def cancel_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo:
         expect = self._expect(plan, "cancel")
@@ -165,7 +183,9 @@ class RunService:
                 start = Start(definition_id, self._starting.node(tx, definition_id))
             else:
                 start = self._starting.resolve(tx, ref.workflow, version)
-            given, secrets = _given_again(jsonio.loads(given_state(tx, ref.key)), self._current.masked(state))
+            before = jsonio.loads(given_state(tx, ref.key))
+            instant = instant_in(before)
+            given, secrets = _given_again(before, self._current.masked(state))
             new = NewRun(
                 workflow=ref.workflow,
                 definition_id=start.definition_id,
@@ -173,6 +193,7 @@ class RunService:
                 choice=start.choice,
                 state=given,
                 secrets=secrets,
+                instant=instant,
                 trigger="rerun",
                 actor=actor,
                 parent_key=ref.key,
@@ -212,7 +233,10 @@ def _given_again(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the state of a rerun, and the references to secrets of the keys that did not change."""
     secrets = before.pop(SECRETS, {})
+    before.pop(RUN, None)
     if wanted is None:
         return before, secrets
-    state = {key: value for key, value in wanted.items() if key != SECRETS or value != secrets}
+    state = {
+        key: value for key, value in wanted.items() if key != RUN and (key != SECRETS or value != secrets)
+    }
     return state, {key: places for key, places in secrets.items() if state.get(key) == before.get(key)}

@@ -11,7 +11,7 @@ from victor_engine.definition.reader import duration_text
 from victor_engine.definition.templates import resolve_inputs, resolve_mapping
 from victor_engine.errors import NodeError
 from victor_engine.graph_walk.effects import Child, ChildEnd, Done
-from victor_engine.reserved import SECRETS, is_reserved
+from victor_engine.reserved import RUN, SECRETS, is_reserved
 from victor_engine.store.patch import Patch
 
 
@@ -63,7 +63,7 @@ def child_done(definition: WorkflowDefinition, node: SubWorkflowNode, child: Chi
             error_type="ChildRunError",
             bases=(error.type,),
         )
-    result = {key: value for key, value in end.state.items() if key != SECRETS}
+    result = {key: value for key, value in end.state.items() if key not in (SECRETS, RUN)}
     settings: dict[str, Any] = {}
     if node.merge:
         # Reserved keys in the state of a child belong to the nodes of the child.

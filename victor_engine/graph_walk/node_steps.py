@@ -28,6 +28,8 @@ from victor_engine.graph_walk import team
 from victor_engine.graph_walk.effects import Done, Step
 from victor_engine.graph_walk.waits import Wait, WaitEnd
 from victor_engine.people.requests import Decision, next_nodes
+from victor_engine.reserved import RUN
+from victor_engine.run_instant import instant_in
 from victor_engine.secretrefs import authored
 from victor_engine.store.patch import Patch
 from victor_engine.work.calls import NodeCall, RunIdentity
@@ -101,7 +103,8 @@ def node_call(
         role=role,
         goal=goal,
         inputs=inputs,
-        state=None if maps_inputs else dict(state),
+        instant=instant_in(state),
+        state=None if maps_inputs else {key: value for key, value in state.items() if key != RUN},
         tools=tools,
         tool_budget=tool_budget,
         llm_config=node.llm_config if isinstance(node, AgentNode) else {},

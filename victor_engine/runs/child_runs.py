@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from victor_engine import jsonio
 from victor_engine.api import FINAL_RUN_STATUSES
 from victor_engine.clock import from_us
 from victor_engine.definition.model import SubWorkflowNode
 from victor_engine.errors import NodeError, VictorError
 from victor_engine.graph_walk.effects import Child, ChildEnd, Step
+from victor_engine.run_instant import instant_in
 from victor_engine.runs import transitions
 from victor_engine.runs.transitions import RunRef
 from victor_engine.secretrefs import separated
@@ -27,7 +29,7 @@ from victor_engine.store.queries.conversions import error_info
 from victor_engine.store.queries.definitions import version_of
 from victor_engine.store.repositories import run_rows
 from victor_engine.store.runs import NewRun, Start, insert_run
-from victor_engine.store.state import run_state
+from victor_engine.store.state import given_state, run_state
 
 MAX_DEPTH = 16
 """Maximum depth of child runs. It stops a workflow that starts itself."""
@@ -87,6 +89,7 @@ def start_child(
             actor=actor_from_json(actor),
             parent_key=run.key,
             priority=priority,
+            instant=instant_in(jsonio.loads(given_state(tx.connection, run.key))),
         ),
     )
     deadline = None

@@ -20,6 +20,7 @@ from victor_engine.domain.statuses import FINAL_RUN_STATUSES, BackfillStatus, Fi
 from victor_engine.domain.transitions import BackfillCommand, next_backfill_status
 from victor_engine.errors import ConflictError, UsageError, VictorError
 from victor_engine.events import EventKind
+from victor_engine.run_instant import instant_of_fire
 from victor_engine.scheduling import plan_fingerprints
 from victor_engine.scheduling import stored_schedules as ops
 from victor_engine.scheduling.fires import Excluded, Firing
@@ -244,6 +245,13 @@ def advance(firing: Firing, backfill_id: int) -> None:
             nominal_us=nominal,
             priority=schedule.spec.priority - LOWER_PRIORITY,
             backfill_id=backfill_id,
+            instant=instant_of_fire(
+                from_us(nominal),
+                schedule.timing.zone,
+                schedule.timing.previous_before(from_us(nominal)),
+                trigger="backfill",
+                schedule=schedule.id,
+            ),
         )
         key, run_id = insert_run(tx, new)
         backfills.start_fire(tx, found, number, key)

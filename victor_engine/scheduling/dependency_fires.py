@@ -10,9 +10,11 @@ import sqlite3
 from datetime import datetime
 from typing import Any
 
+from victor_engine import jsonio
 from victor_engine.api import After, ScheduleSpec, UpstreamState
 from victor_engine.clock import from_us
 from victor_engine.domain.statuses import FINAL_RUN_STATUSES, RunStatus
+from victor_engine.run_instant import instant_in, instant_of_fire
 from victor_engine.scheduling import stored_schedules as ops
 from victor_engine.scheduling.describe import elapsed, listed
 from victor_engine.scheduling.fires import Cause, Firing
@@ -24,7 +26,7 @@ from victor_engine.store.queries import schedule_runs
 from victor_engine.store.queries.schedule_runs import Ended
 from victor_engine.store.repositories import dependencies, schedules
 from victor_engine.store.repositories.dependencies import Arrival
-from victor_engine.store.state import run_state
+from victor_engine.store.state import given_state, run_state
 
 KEPT_PERIODS = 500
 """The most incomplete periods of one schedule. Older periods are dropped."""
@@ -97,16 +99,28 @@ def _fire(
     )
     state, error = taken_state(tx, after, {name: key for name, (key, _, _) in arrived.items()})
     latest = max(arrived.values(), key=lambda item: item[2])
+    nominal = max(run.nominal for run in runs.values())
     cause = Cause(
         trigger="upstream",
         reason=f"after {words}" + (f" for {period}" if period else ""),
         state=state,
         parent_key=latest[0],
-        nominal_us=max(run.nominal for run in runs.values()),
+        nominal_us=nominal,
+        instant=_instant(tx, row, {arrived[name][0]: run.nominal for name, run in runs.items()}, period),
         error=error,
     )
     firing.fire(row, Nominal(tx.now, period or f"run:{last_run}", 0), None, cause)
     schedules.fired(tx, row.id, skip_next=row.skip_next, runs_started=row.runs_started)
+
+
+def _instant(tx: Tx, row: ScheduleRow, nominals: dict[int, int], period: str) -> dict[str, Any]:
+    """Return the instant of the newest upstream run, and the period. `nominals` are microseconds by run key."""
+    newest = max(nominals, key=lambda key: nominals[key])
+    found = instant_in(jsonio.loads(given_state(tx.connection, newest)))
+    if not found:
+        at = from_us(nominals[newest])
+        found = instant_of_fire(at, row.timing.zone, None, trigger="upstream", schedule=row.id)
+    return {**found, "period": period} if period else found
 
 
 def taken_state(tx: Tx, after: After, runs: dict[str, int]) -> tuple[dict[str, Any], str | None]:

@@ -12,6 +12,7 @@ from victor_engine.api import PauseInfo, ScheduleSpec, TriggerKind
 from victor_engine.clock import to_us
 from victor_engine.domain.statuses import FireOutcome, RunStatus
 from victor_engine.errors import VictorError
+from victor_engine.run_instant import instant_of_fire
 from victor_engine.scheduling import expectation_checks, policy
 from victor_engine.scheduling import stored_schedules as ops
 from victor_engine.scheduling.stored_schedules import Resolve, ScheduleRow
@@ -40,6 +41,7 @@ class Cause:
     state: dict[str, Any] = field(default_factory=dict)
     parent_key: int | None = None
     nominal_us: int | None = None
+    instant: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
 
 
@@ -74,9 +76,17 @@ class Firing:
         return None if reason is None else f"excluded by {reason}"
 
     def fire(
-        self, row: ScheduleRow, nominal: Nominal, late: str | None = None, cause: Cause | None = None
+        self,
+        row: ScheduleRow,
+        nominal: Nominal,
+        late: str | None = None,
+        cause: Cause | None = None,
+        upcoming: ops.UpcomingFire | None = None,
     ) -> None:
-        """Decide one fire. The outcome of a fire that was decided before does not change."""
+        """Decide one fire. The outcome of a fire that was decided before does not change.
+
+        `upcoming` is the fire as it was computed before it was due.
+        """
         self.tx.lock(Root.SCHEDULE, row.id)
         if self.is_decided(row, nominal):
             return
@@ -89,7 +99,7 @@ class Firing:
         if decision.outcome is FireOutcome.SKIPPED:
             self.record(row, nominal, FireOutcome.SKIPPED, decision.reason)
             self.add_expectations(row, nominal, None)
-        elif self._start(row, nominal, decision, cause or Cause()):
+        elif self._start(row, nominal, decision, cause or Cause(), upcoming):
             self.cancels.extend(decision.cancel)
 
     def _skip_reason(self, row: ScheduleRow, nominal: Nominal) -> str | None:
@@ -151,7 +161,12 @@ class Firing:
         return found
 
     def _start(
-        self, row: ScheduleRow, nominal: Nominal, decision: policy.OverlapDecision, cause: Cause
+        self,
+        row: ScheduleRow,
+        nominal: Nominal,
+        decision: policy.OverlapDecision,
+        cause: Cause,
+        upcoming: ops.UpcomingFire | None,
     ) -> bool:
         try:
             if cause.error is not None:
@@ -173,6 +188,7 @@ class Firing:
             nominal_us=to_us(nominal.instant) if cause.nominal_us is None else cause.nominal_us,
             parent_key=cause.parent_key,
             priority=row.spec.priority,
+            instant=cause.instant or _instant(row, nominal, upcoming),
         )
         created = self.batch.runs.add(new) if self.batch is not None else create_run(self.tx, new)
         key, run_id = created.key, created.id
@@ -196,6 +212,12 @@ class Firing:
         if decision.outcome is FireOutcome.STARTED:
             self.created.append((key, row.spec.priority))
         return True
+
+
+def _instant(row: ScheduleRow, nominal: Nominal, upcoming: ops.UpcomingFire | None) -> dict[str, Any]:
+    """Return the instant of the run of a fire, with the interval since the fire before."""
+    previous = upcoming.previous if upcoming is not None else row.timing.previous_before(nominal.instant)
+    return instant_of_fire(nominal.instant, row.timing.zone, previous, trigger="schedule", schedule=row.id)
 
 
 class FireBatch:

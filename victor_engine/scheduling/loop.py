@@ -330,7 +330,7 @@ class SchedulerLoop:
             return to_us(until) if until is not None else None
         upcoming = self._upcoming.get(schedule)
         if upcoming is not None and self._is_next(upcoming, row, tx):
-            firing.fire(row, upcoming.nominal)
+            firing.fire(row, upcoming.nominal, upcoming=upcoming)
             following = upcoming.following if not row.exhausted else None
             batch.move(row, upcoming.nominal.instant, following)
             return following

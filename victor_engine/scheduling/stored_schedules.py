@@ -135,7 +135,12 @@ class SpecCache:
                 if nominal is not None:
                     due = to_us(row.timing.due(nominal))
                     found[row.id] = UpcomingFire(
-                        row.spec, item[5], nominal, due, first_fire(row.timing, nominal.instant)
+                        row.spec,
+                        item[5],
+                        nominal,
+                        due,
+                        first_fire(row.timing, nominal.instant),
+                        row.timing.previous_before(nominal.instant),
                     )
             except VictorError:
                 continue  # the error is reported when the schedule is due
@@ -154,6 +159,7 @@ class UpcomingFire:
     nominal: Nominal
     due: int
     following: int | None
+    previous: datetime | None
 
 
 def uses_up_runs(row: ScheduleRow, spec: ScheduleSpec) -> bool:

@@ -18,6 +18,8 @@ from victor_engine.scheduling.timezones import get_zone
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
+_LONGEST = timedelta(days=9 * 366)
+"""The longest time between two fires of a cron expression: 29 February on a certain day of the week."""
 
 
 _TRIGGERS = {"cron": "cron", "every": "every_seconds", "at": "at", "after": "after"}
@@ -146,6 +148,25 @@ class Timing:
         if following is not None:
             delay = min(delay, max(0.0, (following - nominal.instant).total_seconds() - 1))
         return nominal.instant + timedelta(seconds=delay)
+
+    def previous_before(self, instant: datetime) -> datetime | None:
+        """Return the last nominal instant before `instant`, also one before start_date; None if there is none."""
+        if self.spec.every_seconds is not None:
+            found = instant - timedelta(seconds=self.spec.every_seconds)
+            return found if found >= self._anchor else None
+        if self._cron is None:
+            return None
+        following = self._raw(instant)
+        span = following - instant if following is not None else timedelta(days=1)
+        while span <= _LONGEST:
+            last = None
+            after = instant - span - _SECOND
+            while (after := self._cron.next_run(after) or instant) < instant:
+                last = after
+            if last is not None:
+                return last
+            span *= 2
+        return None
 
     def instants(self, after: datetime) -> Iterator[datetime]:
         """Yield all instants after `after`, in order."""

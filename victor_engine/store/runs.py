@@ -11,7 +11,7 @@ from victor_engine import jsonio
 from victor_engine.api import Actor, NodeOverride, TriggerKind
 from victor_engine.errors import NotFoundError
 from victor_engine.events import EventKind
-from victor_engine.reserved import SECRETS, refusal, reserved_in
+from victor_engine.reserved import RUN, SECRETS, refusal, reserved_in
 from victor_engine.store.db import Tx, actor_json
 from victor_engine.store.repositories import runs as rows
 from victor_engine.store.repositories.attempt_rows import LIVE
@@ -37,7 +37,8 @@ class Start(Struct, frozen=True):
 class NewRun(Struct, frozen=True, kw_only=True):
     """The values of a new run. `start_node` is its first node.
 
-    `secrets` are the references to secrets in its state, from `secretrefs.separated`.
+    `secrets` are the references to secrets in its state, from `secretrefs.separated`. `instant` is the instant that
+    it is for, from `run_instant`.
     """
 
     workflow: str
@@ -54,6 +55,7 @@ class NewRun(Struct, frozen=True, kw_only=True):
     backfill_id: int | None = None
     choice: Choice | None = None
     secrets: dict[str, Any] = {}
+    instant: dict[str, Any] = {}
 
 
 class Created(Struct, frozen=True):
@@ -103,7 +105,11 @@ class RunBatch:
         )
         names = reserved_in(new.state)
         given = new.state if not names else {k: v for k, v in new.state.items() if k not in names}
-        state = jsonio.dumps_text({**given, SECRETS: new.secrets} if new.secrets else given)
+        if new.secrets:
+            given = {**given, SECRETS: new.secrets}
+        if new.instant:
+            given = {**given, RUN: new.instant}
+        state = jsonio.dumps_text(given)
         self._states.append((key, 0, state))
         data: dict[str, Any] = {"trigger": new.trigger}
         if new.note:

@@ -34,6 +34,7 @@ class RunIdentity(Struct, frozen=True):
 class NodeCall:
     """The call for one attempt of a node. `timeout` is in seconds; the runtime enforces it too.
 
+    `instant` is the instant that the run is for, see `run_instant`; it is `run` in the payload.
     `idempotency_key` is the same for all attempts of one iteration, also after a crash.
     `state` is the state of the run if the node maps no inputs, or if its binding asks for the state.
     """
@@ -49,6 +50,7 @@ class NodeCall:
     role: str = ""
     goal: str = ""
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    instant: Mapping[str, Any] = field(default_factory=dict)
     state: Mapping[str, Any] | None = None
     tools: tuple[str, ...] = ()
     tool_budget: int | None = None
@@ -80,6 +82,7 @@ class NodeCall:
             "llm_config": dict(self.llm_config),
             "profile": self.profile,
             "config": dict(self.config),
+            "run": dict(self.instant),
             "timeout": self.timeout,
         }
         data.update({key: value for key, value in optional.items() if value not in (None, "", [], {})})

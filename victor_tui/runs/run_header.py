@@ -29,6 +29,8 @@ def head(run: RunInfo, now: datetime, zone: tzinfo | None) -> Content:
         (f"\n {run.id}  {clean(run.trigger)} by {clean(run.started_by)}", "$foreground-muted"),
         (f"  {full(run.created_at, zone)}", "$foreground-muted"),
     ]
+    if run.nominal is not None and run.trigger != "schedule":
+        parts.append((f"  for {moment(run.nominal, now, zone)}", "$foreground-muted"))
     if run.parent_run is not None:
         word = "rerun of" if run.trigger == "rerun" else "part of"
         parts.append((f"  {word} {run.parent_run}", "$text-accent"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Protocol
 
 from victor_engine.api.insight import AttemptState, RunComparison, RunStats
@@ -89,11 +90,17 @@ class RunsPort(Protocol):
 
     @action(role=Role.OPERATOR)
     async def start_run(
-        self, workflow: str, version: str | None = None, state: dict[str, Any] | None = None, note: str = ""
+        self,
+        workflow: str,
+        version: str | None = None,
+        state: dict[str, Any] | None = None,
+        note: str = "",
+        nominal: datetime | None = None,
     ) -> RunInfo:
         """Start a run of a workflow with an initial state.
 
-        `version` is exact, a range, an alias, or None for `latest`. Raise NotFoundError if the workflow or version
+        `version` is exact, a range, an alias, or None for `latest`. `nominal` is the instant that the run is for,
+        with a time zone. Raise NotFoundError if the workflow or version
         does not exist, VersionRemovedError if the version is removed, ConflictError while the engine drains, and
         UntrustedError if the workspace is not trusted.
         """

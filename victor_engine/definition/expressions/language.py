@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from victor_engine.definition.expressions.budget import Functions
 from victor_engine.errors import ExpressionError
+from victor_engine.reserved import RUN
 
 PARSED = 1024
 """The number of texts whose trees are cached: a run evaluates the same few texts many times."""
@@ -107,9 +108,20 @@ def read_statements(text: str) -> ast.Module:
     return tree
 
 
+_RUN_OUTSIDE_TEXTS = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|\$run\b""")
+
+
+def _with_run(text: str) -> str:
+    """Return an expression with `$run` as the name of the instant in the state, which is as long."""
+    if "$run" not in text:
+        return text
+    return _RUN_OUTSIDE_TEXTS.sub(lambda match: RUN if match[0] == "$run" else match[0], text)
+
+
 def _read(text: str, mode: str, longest: int) -> ast.AST:
     if len(text) > longest:
         raise _unread(f"it is longer than {longest} characters", 1, 1)
+    text = _with_run(text)
     try:
         tree: ast.AST = ast.parse(text, mode=mode)
     except SyntaxError:

@@ -19,6 +19,7 @@ from victor_engine.definition.expressions.language import (
     nearest,
 )
 from victor_engine.errors import ExpressionError, ExpressionLimitError
+from victor_engine.reserved import RUN
 
 Part = Callable[[Evaluation], Any]
 """A compiled node."""
@@ -69,6 +70,11 @@ def name_part(node: ast.Name) -> Part:
             return state if type(state) is dict else dict(state)
         if name in CONSTANTS:
             return CONSTANTS[name]
+        if name == RUN:
+            raise ExpressionError(
+                "$run: the run is not for an instant; give a manual run one with --nominal",
+                error_type="KeyError",
+            )
         raise missing(name, {**CONSTANTS, "ctx": 0, "state": 0, **state}, "the state")
 
     return variable if hasattr(node, "looped") else key

@@ -27,6 +27,8 @@ from victor_engine.api import (
 )
 from victor_engine.clock import from_us
 from victor_engine.errors import NotFoundError
+from victor_engine.reserved import RUN
+from victor_engine.run_instant import shown_instant
 from victor_engine.store.db import actor_from_json
 from victor_engine.store.patch import Patch
 from victor_engine.store.queries import ids, people
@@ -203,18 +205,21 @@ def run_detail(
     ).fetchone()
     graph = stored_graph(connection, definition_id)
     tries = attempts(connection, key)
+    state = run_state(connection, key)
+    given = jsonio.loads(given_state(connection, key))
     return RunDetail(
         run=info,
         graph=graph,
         nodes=node_states(graph, tries, info.status in FINAL_RUN_STATUSES),
         attempts=tries,
-        state=run_state(connection, key),
+        state={name: value for name, value in state.items() if name != RUN},
         requests=tuple(
             people.requests(connection, RequestQuery(statuses=people.ALL_STATUSES, run_id=info.id))
         ),
         overrides=tuple(node_overrides(overrides).values()),
-        input=jsonio.loads(given_state(connection, key)),
+        input={name: value for name, value in given.items() if name != RUN},
         children=tuple(_children(connection, key, now, paces)),
+        instant=shown_instant(state),
     )
 
 
@@ -247,6 +252,7 @@ def attempt_state(connection: sqlite3.Connection, run_id: str, attempt_id: int) 
         ).fetchone()
         first = row[0] or found.id
     before = run_state(connection, key, until_attempt=first - 1)
+    before.pop(RUN, None)
     (patch,) = connection.execute("SELECT patch FROM attempts WHERE id = ?", (attempt_id,)).fetchone()
     after = dict(before)
     Patch.from_json(patch).apply(after)

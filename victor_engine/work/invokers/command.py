@@ -14,6 +14,7 @@ import msgspec
 
 from victor_engine.config.model import Binding
 from victor_engine.errors import NodeError
+from victor_engine.run_instant import environ_of
 from victor_engine.work.calls import CallContext, NodeCall
 from victor_engine.work.invokers.results import (
     MAX_OUTPUT,
@@ -153,6 +154,7 @@ def call_environ(call: NodeCall, base: Mapping[str, str]) -> dict[str, str]:
         "VICTOR_ITERATION": str(call.iteration),
         "VICTOR_ATTEMPT": str(call.attempt),
         "VICTOR_IDEMPOTENCY_KEY": call.idempotency_key,
+        **environ_of(call.instant),
     }
 
 
