@@ -121,7 +121,7 @@ def preview(
     except VictorError as error:
         return SchedulePreview(summary="", problem=f"exclude: {error.message}")
     problem = None
-    if spec.workflow and (known is None or known.spec.version != spec.version):
+    if spec.workflow and known is None:  # an edit is refused with the error of the version
         problem = refused(source, spec.workflow, spec.version)
     if not fires and spec.after is None:
         problem = "the schedule would never fire: its time or its end_date has passed"
