@@ -69,6 +69,8 @@ ALWAYS_LOADED: tuple[Subject, ...] = ("requests", "held", "engine", "caller")
 """Subjects that are always refreshed, independent of the visible screen."""
 TRANSITION = 0.005
 """Maximum delay in seconds before drawing after a change of screens."""
+ROLES_SECONDS = 30
+"""Seconds between two refreshes of the roles of the current user."""
 HAND_OVER = "daemon"
 """Result of the application if a daemon must take over its engine."""
 
@@ -153,6 +155,7 @@ class VictorApp(Console):
         self._distributor = FeedDistributor(self)
         self._engine = EngineActions(self)
         self._prepared = False
+        self._seconds = 0
         self._keys: GlobalKeys | None = None
         self._feeding: Worker[None] | None = None
         self._signals: Signals | None = None
@@ -212,6 +215,9 @@ class VictorApp(Console):
         engine: EngineInfo | None = self.feed.snapshots.get("engine")
         if engine is not None and engine.mode == "readonly":
             self.feed.mark_stale("engine")  # a killed engine writes no event
+        self._seconds += 1
+        if self._seconds % ROLES_SECONDS == 0:
+            self.feed.mark_stale("caller")  # a changed group writes no event
         self._distributor.tick()
 
     # --- feed ---------------------------------------------------------------------------------

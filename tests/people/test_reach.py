@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests.engine.support import engine_on, workspace
+from tests.engine.support import engine_on, question, workspace
 from victor_engine.cli.main import cli
+from victor_engine.clock import FakeClock
 from victor_engine.config import Config
 from victor_engine.people.reach import unreachable
 
@@ -90,3 +91,19 @@ def test_a_group_can_answer_if_one_member_connects(root: Path, monkeypatch: pyte
     assert unreachable("@lead", config) is not None
     assert unreachable("group:ours", config) is None
     assert unreachable("@on-call", config) is None
+
+
+async def test_a_request_names_the_assignees_that_cannot_connect(root: Path) -> None:
+    async with engine_on(root, clock=FakeClock()) as engine:
+        found = await question(engine, (await engine.start_run("w")).id)
+        assert (await engine.request(found.id)).unreachable == ("daemon",)
+        assert (await engine.view_request(found.id)).unreachable == ("daemon",)
+        permit("permissions: {viewer: [root]}\n")
+        await engine.reload()
+        assert (await engine.request(found.id)).unreachable == ()
+    state = str(root / ".state")
+    permit("")
+    shown = CliRunner().invoke(
+        cli, ["--workspace", str(root), "--state-dir", state, "inbox", "show", found.id]
+    )
+    assert "cannot connect" not in shown.output, "without an engine it is not known"

@@ -105,7 +105,8 @@ class RequestInfo(Struct, frozen=True, omit_defaults=True):
     `held_since` is set while a question to the requester is open: the deadline is suspended, and `held_left`
     seconds of it remain. Only `Port.request` fills `can_go_back_to`, `started`, `ways`, `handovers` and `log` (of the
     last node before the request that wrote one). `asked_as` is the relation of the calling
-    user to the request: assigned by name, through a group or role, as anyone, or not assigned (empty).
+    user to the request: assigned by name, through a group or role, as anyone, or not assigned (empty). `unreachable`
+    are assignees that cannot use the engine as it is configured; `Port.request` and `Port.view_request` fill it.
     """
 
     id: str
@@ -156,6 +157,7 @@ class RequestInfo(Struct, frozen=True, omit_defaults=True):
     pushed_back_to: str | None = None
     can_go_back_to: tuple[str, ...] = ()
     asked_as: Literal["", "name", "group", "anyone"] = ""
+    unreachable: tuple[str, ...] = ()
     viewers: tuple[str, ...] = ()  # other users who have it open in a console
     digest: str = ""
     started: StartInfo | None = None

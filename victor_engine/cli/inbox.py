@@ -116,6 +116,10 @@ def _show(request: RequestInfo, now: datetime) -> None:
         print_line(f"chain    {' -> '.join(stages)}")
     elif request.assignees:
         print_line(f"for      {', '.join(request.assignees)}")
+    if request.unreachable:
+        print_line(
+            f"note     {', '.join(request.unreachable)} cannot connect to this engine; see permissions and socket"
+        )
     if request.required_approvals > 1:
         print_line(
             f"needs    {request.required_approvals} approvals (reject_policy: {request.reject_policy})"

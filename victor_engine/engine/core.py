@@ -48,6 +48,7 @@ from victor_engine.identity import acting, user_name
 from victor_engine.loading.loader import Loader
 from victor_engine.notify import Apprise, Sender, notify_problems
 from victor_engine.people.groups import Groups
+from victor_engine.people.reach import Reach
 from victor_engine.people.rights import Rights
 from victor_engine.people.secret_answers import key_problems
 from victor_engine.private import close_to_others, make_directory
@@ -121,6 +122,7 @@ class Engine(Port):
             problems=current.problems,
             load_function=current.load_function,
             check_start=execution.starting.check,
+            none_of=Reach(lambda: current.loaded.config, clock).none_of,
         )
         runs = self.queries.runs
         mover = RunMover(store, clock, current, execution, runs)

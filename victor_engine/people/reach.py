@@ -6,17 +6,23 @@ functions read the users and groups of the system, so they block.
 
 from __future__ import annotations
 
+import asyncio
 import grp
 import os
 import pwd
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 
 from victor_engine.api import ProblemInfo
+from victor_engine.clock import Clock
 from victor_engine.config import Config, PermissionsConfig
 from victor_engine.config.yaml_locations import place_from_text
 from victor_engine.identity import user_name
+from victor_engine.people.groups import CACHE_SECONDS
 from victor_engine.people.roles import GROUP, ROLE, USER, unix_groups
+
+LOOKUP_SECONDS = 1.0
+"""Seconds that the system may take to look up the assignees of a request, before it is shown without this check."""
 
 
 def unreachable(assignee: str, config: Config) -> str | None:
@@ -30,6 +36,36 @@ def unreachable(assignee: str, config: Config) -> str | None:
     if config.permissions is None:
         return "without permissions, only root and the user of the engine can use it"
     return f"only members of the group {config.socket.group} (socket.group) can connect to it"
+
+
+class Reach:
+    """The assignees that cannot use the engine, looked up outside the event loop and kept for `CACHE_SECONDS`."""
+
+    def __init__(self, config: Callable[[], Config], clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+        self._known: dict[str, tuple[float, Config | None, str | None]] = {}
+
+    async def none_of(self, assignees: Sequence[str]) -> tuple[str, ...]:
+        """Return the assignees that cannot use the engine. If the system does not answer in time, return none."""
+        config, now = self._config(), self._clock.monotonic()
+
+        def look_up(names: list[str]) -> None:
+            for name in names:
+                self._known[name] = (now + CACHE_SECONDS, config, unreachable(name, config))
+
+        old = [name for name in assignees if not self._holds(name, now, config)]
+        if old:
+            try:
+                async with asyncio.timeout(LOOKUP_SECONDS):
+                    await asyncio.to_thread(look_up, old)
+            except TimeoutError:
+                return ()
+        return tuple(name for name in assignees if self._known[name][2] is not None)
+
+    def _holds(self, name: str, now: float, config: Config) -> bool:
+        until, known, _ = self._known.get(name, (now, None, None))
+        return until > now and known is config
 
 
 def permission_problems(config: Config) -> Iterator[ProblemInfo]:

@@ -119,6 +119,8 @@ def people_line(request: RequestInfo) -> str:
         facts.append("in turn: " + chain_words(request))
     elif request.assignees:
         facts.append("for " + ", ".join(request.assignees))
+    if request.unreachable:
+        facts.append(f"{', '.join(request.unreachable)} cannot connect to this engine")
     if not request.allow_self_approval:
         facts.append("not by the user who started the run")
     if request.undo_window:

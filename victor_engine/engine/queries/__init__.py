@@ -9,7 +9,7 @@ from typing import Any
 from victor_engine.api import Actor
 from victor_engine.clock import Clock
 from victor_engine.engine.queries.reader import Reader, StoreReader
-from victor_engine.engine.queries.requests import RequestQueries
+from victor_engine.engine.queries.requests import NoneOf, RequestQueries, reach_all
 from victor_engine.engine.queries.runs import RunQueries
 from victor_engine.engine.queries.schedules import ScheduleQueries, exclusion
 from victor_engine.engine.queries.versions import (
@@ -59,6 +59,7 @@ class Queries:
         problems: Problems = no_problems,
         load_function: LoadFunction = no_functions,
         check_start: CheckStart | None = None,
+        none_of: NoneOf = reach_all,
     ) -> Queries:
         """Return the queries that use `reader`.
 
@@ -68,6 +69,6 @@ class Queries:
         return cls(
             RunQueries(reader, clock),
             ScheduleQueries(reader, clock, calendars, defaults, watched=watched),
-            RequestQueries(reader, roles, groups, anyone, clock),
+            RequestQueries(reader, roles, groups, anyone, clock, none_of),
             VersionQueries(reader, clock, problems, load_function, check_start),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -17,6 +17,7 @@ from victor_engine.api import (
     RequestInfo,
     RequestPage,
     RequestQuery,
+    RequestStatus,
 )
 from victor_engine.clock import Clock
 from victor_engine.engine.queries import request_details
@@ -27,6 +28,14 @@ from victor_engine.people.groups import Groups
 from victor_engine.people.viewers import Viewers
 from victor_engine.people.visibility import Viewing
 from victor_engine.store import queries
+
+NoneOf = Callable[[Sequence[str]], Awaitable[tuple[str, ...]]]
+"""Returns the assignees that cannot use the engine."""
+
+
+async def reach_all(assignees: Sequence[str]) -> tuple[str, ...]:
+    """Return no assignee: without an engine it is not known who cannot use it."""
+    return ()
 
 
 class RequestQueries:
@@ -39,10 +48,12 @@ class RequestQueries:
         groups: Groups,
         anyone: Callable[[Actor], Awaitable[bool]],
         clock: Clock,
+        none_of: NoneOf,
     ) -> None:
         self._reader = reader
         self._viewers = Viewers(clock)
         self._viewing = Viewing(roles, groups, anyone, self._viewers)
+        self._none_of = none_of
 
     async def requests(self, query: RequestQuery) -> list[RequestInfo]:
         found = await self._reader.read(queries.requests, query, await self._viewing.asks(query))
@@ -61,11 +72,17 @@ class RequestQueries:
         return replace(queue, next=first)
 
     async def request(self, request_id: str) -> RequestInfo:
-        return (await self._viewing.see([await self._reader.read(request_details.request, request_id)]))[0]
+        return await self._shown(await self._reader.read(request_details.request, request_id))
 
     async def view_request(self, request_id: str) -> RequestInfo:
         found = await self._reader.read(request_details.request, request_id)
         self._viewers.view(found.id, acting())
+        return await self._shown(found)
+
+    async def _shown(self, found: RequestInfo) -> RequestInfo:
+        """Return one request with the view of the calling user, and with the assignees that cannot connect."""
+        if found.status == RequestStatus.OPEN:
+            found = replace(found, unreachable=await self._none_of(found.assignees))
         return (await self._viewing.see([found]))[0]
 
     async def leave_request(self, request_id: str) -> None:
