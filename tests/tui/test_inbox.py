@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -22,12 +23,15 @@ from victor_tui.app import VictorApp
 from victor_tui.dialogs import base
 from victor_tui.dialogs.results import ResultsDialog
 from victor_tui.filter_language import FilterError
-from victor_tui.inbox.answer_several_dialog import TogetherDialog, differences, why_not_together
+from victor_tui.inbox.answer_several_dialog import TogetherDialog, why_not_together
+from victor_tui.inbox.distinctions import common_text, distinctions
 from victor_tui.inbox.filter_language import parse_inbox_filter
 from victor_tui.inbox.forward_dialogs import ForwardDialog
 from victor_tui.inbox.screen import InboxScreen
 from victor_tui.widgets.filter_bar import FilterBar
 from victor_tui.widgets.table import LineTable
+
+VOLUMES = (("vol-021", "prod"), ("vol-020", "dev"))
 
 
 def table(app: VictorApp) -> LineTable[Any]:
@@ -207,6 +211,25 @@ async def test_marked_approvals_of_one_node_are_listed_and_answered_together(inb
         assert (done.status, done.outcome, done.comment) == ("answered", "approved", "go")
 
 
+async def test_several_are_sent_only_after_all_lines_were_on_the_screen(inbox: Inbox) -> None:
+    for number in range(30):
+        await inbox.put(prompt="Delete volume **{vol}** on **prod**?", context={"vol": f"vol-{number:03}"})
+    async with console(inbox).run_test(size=(80, 24)) as pilot:
+        app = await shown(pilot, 30)
+        await pilot.press("ctrl+a", "enter")
+        await opened(pilot, TogetherDialog)
+        assert re.search(r"vol-000 ", drawn(app))
+        assert "vol-029" not in drawn(app)
+        await pilot.press("left", "ctrl+s")
+        assert "Scroll through all requests first" in drawn(app)
+        assert not calls(inbox, "answer")
+        await pilot.press("pagedown", "pagedown", "pagedown", "pagedown")
+        await until(pilot, lambda: "vol-029" in drawn(app))
+        await pilot.press("ctrl+s")
+        await opened(pilot, ResultsDialog)
+        await until(pilot, lambda: "30 of 30 done" in drawn(app))
+
+
 async def test_what_somebody_else_was_faster_with_stays_marked(inbox: Inbox) -> None:
     await inbox.put_approvals(2)
     async with console(inbox).run_test(size=(80, 24)) as pilot:
@@ -229,7 +252,11 @@ async def test_only_requests_of_one_node_are_answered_together(inbox: Inbox) -> 
     assert "approvals and confirmations" in why_not_together([one, replace(one, kind="input")])
     assert "decided" in why_not_together([one, replace(one, status="answered")])
     changed = replace(one, context={**one.context, "host": "web-2"})
-    assert differences([one, changed]) == ["host"]
+    assert distinctions([one, changed]) == ["host=web-1", "host=web-2"]
+    delete = [replace(one, prompt=f"Delete volume **{vol}** on **{env}**?") for vol, env in VOLUMES]
+    assert distinctions(delete) == ["vol-021 prod", "vol-020 dev"]
+    assert distinctions([one, one]) == ["", ""]
+    assert common_text([each.prompt for each in delete]) == "Delete volume **…** on **…**?"
 
 
 async def test_several_of_different_nodes_are_refused(port: Inbox) -> None:

@@ -7,16 +7,16 @@ from typing import ClassVar, Literal
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Input, Label, Static
 
-from victor_engine.api import RequestInfo, RequestStatus
+from victor_engine.api import RequestInfo, RequestStatus, question_text
 from victor_tui.dialogs.base import DialogBody, Held, SendingDialog
+from victor_tui.inbox.distinctions import common_text, distinctions
 from victor_tui.keys import bindings
-from victor_tui.text import one_line, plural
+from victor_tui.text import one_line, plain, plural
 from victor_tui.widgets.choices import PICKED, UNPICKED
-from victor_tui.widgets.lines import LineView
 
 Verdict = Literal["approved", "rejected"]
 
@@ -34,16 +34,30 @@ def why_not_together(requests: Sequence[RequestInfo]) -> str:
     return ""
 
 
-def differences(requests: Sequence[RequestInfo]) -> list[str]:
-    """Return the keys of the context in which the requests differ and whose values are scalars."""
-    shared = set.intersection(*(set(request.context) for request in requests)) if requests else set()
-    return [
-        key
-        for key in requests[0].context
-        if key in shared
-        and not any(isinstance(request.context[key], dict | list) for request in requests)
-        and any(request.context[key] != requests[0].context[key] for request in requests)
-    ]
+class Listed(VerticalScroll, can_focus=True):
+    """A list that knows whether each of its lines was on the screen."""
+
+    _seen = 0
+    _width = 0
+
+    @property
+    def all_seen(self) -> bool:
+        """Whether the list was scrolled to its end in its present width."""
+        self._look()
+        return self._seen >= self.virtual_size.height
+
+    def on_mount(self) -> None:
+        self.watch(self, "scroll_y", self._look, init=False)
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._look)
+
+    def _look(self) -> None:
+        if self.size.width != self._width:  # the lines wrap anew
+            self._width, self._seen = self.size.width, 0
+        top = round(self.scroll_y)
+        if top <= self._seen:
+            self._seen = max(self._seen, top + self.size.height)
 
 
 class TogetherDialog(SendingDialog[tuple[Verdict, str] | None], Held[tuple[Verdict, str] | None]):
@@ -66,7 +80,8 @@ class TogetherDialog(SendingDialog[tuple[Verdict, str] | None], Held[tuple[Verdi
             head = Content.assemble((title, "bold"), "\n", (one_line(scope, 200), "$text-muted"))
             yield Static(head, id="head")
             with DialogBody(id="body", can_focus=False):
-                yield LineView(list(self._lines()), id="together")
+                with Listed(id="together"):
+                    yield Static(self._lines(), classes="text")
                 needed = " (required)" if self._needs_comment else ""
                 yield Label(f"Comment for each request{needed}", classes="label")
                 yield Input(id="comment", compact=True)
@@ -81,19 +96,22 @@ class TogetherDialog(SendingDialog[tuple[Verdict, str] | None], Held[tuple[Verdi
         word = "Approve all" if outcome == "approved" else "Reject all"
         return f"{PICKED if self.selected == outcome else UNPICKED}{word}"
 
-    def _lines(self) -> list[Content]:
-        keys = differences(self.requests)
-        return [
+    def _lines(self) -> Content:
+        """Return the question without what differs, and a line for each request with what differs."""
+        found = distinctions(self.requests)
+        lines = [
+            Content.styled(
+                one_line(common_text([question_text(each) for each in self.requests]), 400), "$text-muted"
+            )
+        ]
+        lines += [
             Content.assemble(
                 (f"{request.run_id}  ", "$text-muted"),
-                (one_line(request.title, 120), "bold"),
-                *(
-                    (f"  {one_line(key, 40)}={one_line(str(request.context[key]), 60)}", "$primary")
-                    for key in keys
-                ),
+                (plain(text) if text else "the same question in another run", "bold"),
             )
-            for request in self.requests
+            for request, text in zip(self.requests, found, strict=True)
         ]
+        return Content("\n").join(lines)
 
     def on_mount(self) -> None:
         self.query_one("#comment" if self._needs_comment else "#together").focus()
@@ -120,7 +138,12 @@ class TogetherDialog(SendingDialog[tuple[Verdict, str] | None], Held[tuple[Verdi
 
     def action_submit(self) -> None:
         comment = self.query_one("#comment", Input).value
-        if self.selected is None:
+        if not self.query_one(Listed).all_seen:
+            self.show_error(
+                "Scroll through all requests first: ↓ or page down. Nothing was sent.", "$warning"
+            )
+            self.query_one(Listed).focus()
+        elif self.selected is None:
             self.show_error("Select an answer first: ← or → outside a field, or tab and enter.", "$warning")
             self.query_one("#together").focus()
         elif self._needs_comment and not comment.strip():
