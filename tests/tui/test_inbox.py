@@ -256,6 +256,8 @@ async def test_only_requests_of_one_node_are_answered_together(inbox: Inbox) -> 
     delete = [replace(one, prompt=f"Delete volume **{vol}** on **{env}**?") for vol, env in VOLUMES]
     assert distinctions(delete) == ["vol-021 prod", "vol-020 dev"]
     assert distinctions([one, one]) == ["", ""]
+    long = [replace(one, prompt=f"Delete {'the ' * 900}volume v{number} now?") for number in range(200)]
+    assert distinctions(long)[:2] == ["v0", "v1"]
     assert common_text([each.prompt for each in delete]) == "Delete volume **…** on **…**?"
 
 
