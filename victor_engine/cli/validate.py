@@ -15,9 +15,12 @@ from victor_engine.errors import UsageError
 from victor_engine.text import plural
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from victor_engine.api import ProblemInfo
     from victor_engine.config import Config
     from victor_engine.definition.expressions.expression import FunctionRegistry
+    from victor_engine.definition.loader import LoadResult
     from victor_engine.definition.model import WorkflowDefinition
     from victor_engine.definition.reader import Reader
     from victor_engine.store.snapshot import SnapshotReader
@@ -25,23 +28,32 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--strict", is_flag=True, help="Report unknown keys and unsupported expressions as errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def validate(ctx: click.Context, paths: tuple[Path, ...], strict: bool, as_json: bool) -> None:
-    """Check the workflow files in PATHS and write nothing. The exit code is 3 if a file has an error."""
+    """Check workflow files and write nothing. The exit code is 3 if a file has an error.
+
+    PATHS are files and directories. Without them, the files of the workspace are checked. A file of a workspace is
+    also checked together with the other files.
+    """
+    from victor_engine.cli.validate_workspace import Whole
+
     problems: list[ProblemInfo] = []
     stores = Stores(ctx.obj["state_dir"])
     files = workflows = 0
     withheld: dict[str, None] = {}
-    for path in _files(paths):
+    whole = Whole(stores)
+    for path in _files(paths) if paths else _files_of_workspace(ctx):
         files += 1
-        found, count = _check(path, ctx.obj["workspace"], strict, stores)
+        found, result, config = _check(path, ctx.obj["workspace"], strict, stores)
         withheld |= dict.fromkeys(_withheld(path, ctx.obj["workspace"]))
         found = [problem for problem in found if problem not in problems]
         problems += sorted(found, key=lambda problem: (problem.path, problem.line, problem.column))
-        workflows += count
+        workflows += len(result.workflows)
+        whole.add(path, result, config)
+    problems += [problem for problem in whole.problems() if problem not in problems]
     errors = sum(problem.severity == "error" for problem in problems)
     if as_json:
         print_json(problems)
@@ -77,6 +89,18 @@ def _withheld(path: Path, explicit: str | None) -> Iterator[str]:
     for variable in withheld_variables.variables(config):
         if names := withheld_variables.affected_bindings(config, variable):
             yield f"{variable} is withheld from {', '.join(names)}. {withheld_variables.remedy(config, variable)}"
+
+
+def _files_of_workspace(ctx: click.Context) -> list[Path]:
+    """Return the workflow files of the workspace, as an engine loads them."""
+    from victor_engine.config import load_config
+    from victor_engine.service.connect import find
+
+    workspace = find(ctx.obj["workspace"], ctx.obj["state_dir"]).workspace
+    found = load_config(workspace).workflow_files()
+    if not found:
+        raise UsageError(f"the workspace {workspace} has no workflow files; name files to check others")
+    return found
 
 
 def _files(paths: tuple[Path, ...]) -> Iterator[Path]:
@@ -138,6 +162,24 @@ class Stores:
         name, version = definition.name, normal_version(definition.version)
         return reader.read(lambda connection: queries.version_notice(connection, name, version))
 
+    def versions(self, workspace: Path) -> dict[str, set[str]]:
+        """Return the versions of each workflow in the store; empty if it does not exist or cannot be read."""
+        from victor_engine.errors import StoreError
+        from victor_engine.store.repositories import definitions
+
+        reader = self._reader(workspace)
+        if reader is None:
+            return {}
+
+        def look(connection: sqlite3.Connection) -> dict[str, set[str]]:
+            names = definitions.names(connection)
+            return {name: set(definitions.version_names(connection, name)) for name in names}
+
+        try:
+            return reader.read(look)
+        except StoreError:
+            return {}
+
     def _reader(self, workspace: Path) -> SnapshotReader | None:
         from victor_engine.service.connect import find
         from victor_engine.store.snapshot import SnapshotReader
@@ -148,7 +190,9 @@ class Stores:
         return self._readers[workspace]
 
 
-def _check(path: Path, explicit: str | None, strict: bool, stores: Stores) -> tuple[list[ProblemInfo], int]:
+def _check(
+    path: Path, explicit: str | None, strict: bool, stores: Stores
+) -> tuple[list[ProblemInfo], LoadResult, Config | None]:
     from victor_engine.config import Config, load_config
     from victor_engine.definition.expressions.expression import FunctionRegistry
     from victor_engine.definition.loader import load_file
@@ -192,7 +236,7 @@ def _check(path: Path, explicit: str | None, strict: bool, stores: Stores) -> tu
         problems += check_migrations(definition, result.readers[definition.name])
         if definition.schedule is not None:
             problems += _schedule(definition, result.schedules[definition.name], path, config)
-    return problems, len(result.workflows)
+    return problems, result, config
 
 
 def _socket(config: Config) -> list[ProblemInfo]:
@@ -228,7 +272,8 @@ def _schedule(
     from victor_engine.scheduling.calendars.workspace_calendars import Calendars
     from victor_engine.scheduling.declarations import place_of, spec_from_block
 
-    spec, errors = spec_from_block(definition.name, definition.schedule or {})
+    defaults = {} if config is None else config.scheduler.defaults.as_block()
+    spec, errors = spec_from_block(definition.name, definition.schedule or {}, defaults)
     if config is not None and spec is not None:
         calendars = Calendars(config.calendars, config.workspace)
         for name in spec.exclude:

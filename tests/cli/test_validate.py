@@ -1,0 +1,83 @@
+"""`victor validate` on a whole workspace: the checks that need more than one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_cli import Capture, Victor
+from tests.engine.support import workspace
+from victor_engine.cli.main import main
+
+NODES = "nodes: [{id: a, type: transform, transform: 'x = 1'}]"
+
+
+def flow(name: str, schedule: str = "", version: str = "") -> str:
+    lines = [f"  {name}:"]
+    lines += [f"    version: {version}"] if version else []
+    lines += [f"    schedule: {{{schedule}}}"] if schedule else []
+    return "workflows:\n" + "\n".join([*lines, f"    {NODES}\n"])
+
+
+def checked(tmp_path: Path, capsys: Capture, files: dict[str, str], *paths: str) -> tuple[int, str]:
+    victor = Victor(workspace(tmp_path, {"victor.yaml": "{}\n", **files}), capsys)
+    code = victor("validate", *(str(victor.root / path) for path in paths))
+    return code, victor.out + victor.err
+
+
+@pytest.mark.parametrize("paths", [(), ("workflows/one.yaml",)])
+def test_a_cycle_of_dependencies_is_an_error_with_its_place(
+    tmp_path: Path, capsys: Capture, paths: tuple[str, ...]
+) -> None:
+    """Also if only one file of it is checked."""
+    files = {"workflows/one.yaml": flow("one", "after: two"), "workflows/two.yaml": flow("two", "after: one")}
+    code, said = checked(tmp_path, capsys, files, *paths)
+    assert code == 3
+    assert (
+        "one.yaml:3:16: error: workflow 'one': schedule.after: the workflows form a cycle: one -> two -> one"
+        in (said)
+    )
+    assert ("two.yaml:3:16" in said) is not paths
+
+
+def test_unknown_upstream_workflows_and_versions_are_errors(tmp_path: Path, capsys: Capture) -> None:
+    files = {
+        "workflows/one.yaml": flow("one", "after: tow", "1.0.0"),
+        "workflows/two.yaml": flow("two", "every: 1h, version: ^9", "1.0.0"),
+        "workflows/three.yaml": flow("three", "every: 1h, version: stable", "1.0.0"),
+    }
+    code, said = checked(tmp_path, capsys, files)
+    assert code == 3
+    assert "schedule.after: the workflow 'tow' does not exist. Did you mean 'two'?" in said
+    assert "schedule.version: two has no version ^9; its versions are 1.0.0" in said
+    assert "3 files, 3 workflows, 2 errors, 0 warnings" in said
+
+
+def test_times_in_the_past_are_warnings(tmp_path: Path, capsys: Capture) -> None:
+    files = {
+        "workflows/one.yaml": flow("one", "at: '2020-01-01T00:00'"),
+        "workflows/two.yaml": flow("two", "cron: '@daily', end_date: '2020-01-01'"),
+        "workflows/three.yaml": flow("three", "after: one"),
+    }
+    code, said = checked(tmp_path, capsys, files)
+    assert code == 0
+    assert "one.yaml:3:16: warning: workflow 'one': schedule.at: the schedule will not fire again" in said
+    assert (
+        "two.yaml:3:32: warning: workflow 'two': schedule.end_date: the schedule will not fire again" in said
+    )
+    assert "schedule.after: one will not be started by its schedule again" in said
+
+
+def test_a_file_outside_a_workspace_can_depend_on_other_files(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "alone.yaml"
+    path.write_text(flow("one", "after: elsewhere"))
+    with pytest.raises(SystemExit) as end:
+        main(["validate", str(path)])
+    assert (end.value.code, capsys.readouterr().out) == (0, "")
+
+
+def test_a_workspace_without_files_names_it(tmp_path: Path, capsys: Capture) -> None:
+    code, said = checked(tmp_path, capsys, {})
+    assert code == 2
+    assert f"the workspace {tmp_path / 'ws'} has no workflow files" in said

@@ -1,0 +1,123 @@
+"""The checks of `victor validate` that need all files of a workspace."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from victor_engine.api import ProblemInfo, ScheduleSpec
+from victor_engine.clock import SystemClock
+
+if TYPE_CHECKING:
+    from victor_engine.cli.validate import Stores
+    from victor_engine.config import Config
+    from victor_engine.definition.loader import LoadResult
+
+
+class Whole:
+    """The files of workspaces. `problems` has those of the files that were added."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+        self._given: dict[Path, dict[Path, LoadResult]] = {}
+        self._configs: dict[Path, Config] = {}
+
+    def add(self, path: Path, result: LoadResult, config: Config | None) -> None:
+        """Add a file that was checked by itself. Without a configuration its directory is the workspace."""
+        real = Path(os.path.realpath(path))  # a loop of links is reported with the file
+        workspace = config.workspace if config is not None else real.parent
+        if config is not None:
+            self._configs[workspace] = config
+        self._given.setdefault(workspace, {})[real] = result
+
+    def problems(self) -> Iterator[ProblemInfo]:
+        """Yield the problems of the given files that the other files of their workspace show."""
+        for workspace, given in self._given.items():
+            yield from _Workspace(workspace, self._configs.get(workspace), given, self._stores).problems()
+
+
+class _Workspace:
+    def __init__(
+        self, workspace: Path, config: Config | None, given: dict[Path, LoadResult], stores: Stores
+    ) -> None:
+        from victor_engine.definition.loader import load_file
+
+        self._given = given
+        self._config = config
+        self._stored = stores.versions(workspace)
+        files = [] if config is None else config.workflow_files()
+        others = [path for path in files if Path(os.path.realpath(path)) not in given]
+        self._all = dict(given) | {path: load_file(path, root=workspace) for path in others}
+
+    def problems(self) -> Iterator[ProblemInfo]:
+        from victor_engine.scheduling.declared_checks import after_errors, past_times
+
+        specs = self._specs()
+        names: frozenset[str] | None = None
+        if self._config is not None:  # outside a workspace, the other workflows are not known
+            names = frozenset(self._stored).union(*(result.workflows for result in self._all.values()))
+        for workflow, message in after_errors(specs, names):
+            yield from self._at(workflow, message, "error")
+        for workflow, message in past_times(specs, SystemClock().now()):
+            yield from self._at(workflow, message, "warning")
+        for workflow, spec in specs.items():
+            yield from self._version(workflow, spec)
+        for result in self._given.values():
+            for name in result.workflows:
+                if not name.isprintable():
+                    line, column = result.readers[name].place()
+                    message = f"the name of workflow {name!r} has characters that cannot be displayed"
+                    yield ProblemInfo("error", message, result.path, line, column, "Use visible characters")
+
+    def _specs(self) -> dict[str, ScheduleSpec]:
+        from victor_engine.scheduling.declarations import spec_from_block
+
+        defaults = {} if self._config is None else self._config.scheduler.defaults.as_block()
+        found = {}
+        for result in self._all.values():
+            for name, definition in result.workflows.items():
+                if definition.schedule is not None:
+                    spec, _ = spec_from_block(name, definition.schedule, defaults)
+                    if spec is not None:
+                        found[name] = spec
+        return found
+
+    def _versions(self, workflow: str) -> set[str]:
+        """Return the versions of a workflow in the files and in the store."""
+        from victor_engine.errors import DefinitionError
+        from victor_engine.versioning.catalog import normal_version
+
+        found = set(self._stored.get(workflow, ()))
+        for result in self._all.values():
+            definition = result.workflows.get(workflow)
+            if definition is not None and definition.version is not None:
+                try:
+                    found.add(normal_version(definition.version))
+                except DefinitionError:
+                    continue  # it is reported with its file
+        return found
+
+    def _version(self, workflow: str, spec: ScheduleSpec) -> Iterator[ProblemInfo]:
+        """Yield an error for a `schedule.version` that matches no version. An alias may be set later."""
+        from victor_engine.versioning.aliases import is_alias_name
+        from victor_engine.versioning.catalog import in_range
+
+        versions = self._versions(workflow)
+        if spec.version is None or is_alias_name(spec.version) or not versions:
+            return
+        if in_range(spec.version, versions) is None:
+            known = ", ".join(sorted(versions))
+            message = f"schedule.version: {workflow} has no version {spec.version}; its versions are {known}"
+            yield from self._at(workflow, message, "error")
+
+    def _at(self, workflow: str, message: str, severity: str) -> Iterator[ProblemInfo]:
+        """Yield a problem of a `schedule:` block, if its file is one of those that were given."""
+        from victor_engine.scheduling.declarations import place_of
+
+        for result in self._given.values():
+            if workflow in result.schedules:
+                line, column = place_of(message, result.schedules[workflow])
+                text = f"workflow {workflow!r}: {message}"
+                yield ProblemInfo(severity, text, result.path, line, column)  # type: ignore[arg-type]
