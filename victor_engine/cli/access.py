@@ -23,6 +23,6 @@ def _with_members(name: str) -> str:
         return name
     try:
         members = grp.getgrnam(name[1:]).gr_mem
-    except KeyError:
+    except (KeyError, ValueError):  # ValueError: the name contains a null character
         return f"{name} (does not exist)"
     return f"{name} ({', '.join(members)})" if members else name

@@ -131,7 +131,7 @@ def _known(name: str) -> set[str]:
 def _exists(name: str) -> bool:
     try:
         pwd.getpwnam(name)
-    except KeyError:
+    except (KeyError, ValueError):  # ValueError: the name contains a null character
         return False
     return True
 
@@ -140,7 +140,7 @@ def _members(group: str) -> set[str] | None:
     """Return the listed members of a group, with root and this user if they are in it; None if it does not exist."""
     try:
         listed = set(grp.getgrnam(group).gr_mem)
-    except KeyError:
+    except (KeyError, ValueError):  # ValueError: the name contains a null character
         return None
     own = {name for name in ("root", user_name(os.geteuid())) if group in unix_groups(name)}
     return listed | own

@@ -70,7 +70,7 @@ def unix_groups(user: str) -> frozenset[str]:
     """Return the names of all groups of a user; empty if the user does not exist. Blocks."""
     try:
         primary = pwd.getpwnam(user).pw_gid
-    except KeyError:
+    except (KeyError, ValueError):  # ValueError: the name contains a null character
         return frozenset()
     names = set()
     for gid in os.getgrouplist(user, primary):
@@ -115,14 +115,14 @@ def exists(assignee: str, roles: Mapping[str, tuple[str, ...]]) -> bool:
     def known_user(name: str) -> bool:
         try:
             pwd.getpwnam(name)
-        except KeyError:
+        except (KeyError, ValueError):  # ValueError: the name contains a null character
             return False
         return True
 
     def known_group(name: str) -> bool:
         try:
             grp.getgrnam(name)
-        except KeyError:
+        except (KeyError, ValueError):  # ValueError: the name contains a null character
             return False
         return True
 
