@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from victor_engine.api import ChoiceInfo
+from victor_engine.api import Actor, ChoiceInfo
 
 SEQUENCES = (
     "\x1b[2J\x1b[H\x1b[1;1HPWNED-CSI"  # clears, homes, writes elsewhere
@@ -63,14 +63,13 @@ SCHEMA: dict[str, Any] = {
         "[red]n[/red]": {"type": "object", "properties": {LINE: {"type": "integer", "description": LINE}}},
     },
 }
-PEOPLE = {
-    "title": LINE * 3, "workflow": LINE, "version": LINE, "node_id": LINE, "requested_by": LINE,
-    "on_timeout_text": LINE, "assignees": tuple(f"{n}{LINE}" for n in range(40)), "claimed_by": LINE,
-}  # fmt: skip
-"""What the head of a question shows."""
+PEOPLE: dict[str, Any] = {"title": LINE * 3, "assignees": ("ana", LINE, *(f"{n}{LINE}" for n in range(40)))}
+"""What the head of a question shows, besides the names of people."""
 QUESTION: dict[str, Any] = {**PEOPLE, "prompt": PROMPT, "context": CONTEXT}
+WHO = Actor(user=LINE, uid=1004, via="cli", tty=LINE)
+"""Who starts the runs, asks the questions and claims them."""
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
-    "approval": ("approval", {"required_approvals": 2, "chain": (LINE, LINE), "undo_window": 5.0}),
+    "approval": ("approval", {"assignees": (), "chain": ("ana", LINE), "undo_window": 5.0}),
     "confirmation": ("confirmation", {"require_comment": True}),
     "choice": ("choice", {"choices": CHOICES, "has_default": True, "default": CHOICES[1].value}),
     "several": ("choice", {"choices": CHOICES, "multiple": True}),
@@ -79,6 +78,6 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "review": ("review", {"document": DIFF}),
     "review-edit": ("review", {"document": DIFF, "allow_edit": True}),
     "override": ("override", {"recommendation": {LINE: LINE, "several": [LINE] * 300}}),
-    "override-form": ("override", {"recommendation": {"pick": LINE}, "input_schema": SCHEMA}),
+    "override-form": ("override", {"recommendation": {LINE: LINE, "pick": f"0{LINE}"}, "input_schema": SCHEMA}),
 }  # fmt: skip
 """Every kind of question, filled with all of it."""

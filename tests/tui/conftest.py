@@ -1,4 +1,4 @@
-"""A console on the fake port, with a clock that stands still and a cursor that does not blink."""
+"""A console on a real engine, with a clock that stands still and a cursor that does not blink."""
 
 from __future__ import annotations
 
@@ -14,28 +14,20 @@ from textual.pilot import Pilot
 from textual.widgets import Button, Input, TextArea
 
 from tests.tui import calm
-from tests.tui.fake_port import FakePort
 from tests.tui.one_thread import OneThreadLoop, stores_in_the_loop
 from tests.tui.pictures import Pictures
 from tests.tui.realport import RealPort
 from tests.tui.world import SHARED, World, make_world
-from victor_engine.api import Port
 from victor_engine.identity import acting_as
 from victor_tui import screen_lifecycle
 from victor_tui.app import VictorApp
 from victor_tui.dialogs import base
 
 
-def console(port: FakePort | RealPort, theme: str = "victor-dark") -> VictorApp:
+def console(port: RealPort, theme: str = "victor-dark") -> VictorApp:
     """An app on `port` that refreshes without delay and shows instants in UTC."""
-    if isinstance(port, RealPort):
-        with acting_as(port.actor):
-            return VictorApp(port.connect, clock=port.console_clock, zone=UTC, theme=theme, interval=0)
-
-    async def connect() -> Port:
-        return port
-
-    return VictorApp(connect, clock=port.clock, zone=UTC, theme=theme, interval=0)
+    with acting_as(port.actor):
+        return VictorApp(port.connect, clock=port.console_clock, zone=UTC, theme=theme, interval=0)
 
 
 async def until(pilot: Pilot[Any], condition: Callable[[], object]) -> None:
@@ -117,13 +109,3 @@ def pictures(snapshot: SnapshotAssertion) -> Iterator[Pictures]:
     yield found
     if found.wrong:
         pytest.fail(f"These pictures differ from the stored ones: {', '.join(found.wrong)}", pytrace=False)
-
-
-@pytest.fixture
-def port() -> FakePort:
-    return FakePort()
-
-
-@pytest.fixture
-def make_app(port: FakePort) -> Callable[[], VictorApp]:
-    return lambda: console(port)

@@ -23,6 +23,10 @@ async def settle(pilot: Pilot[Any]) -> None:
         await pilot.pause()
 
 
+class Nothing(Screen[None]):
+    """An empty screen."""
+
+
 class Pictures:
     """The pictures of one test. `wrong` has the names of those that differ from the stored ones."""
 
@@ -36,6 +40,7 @@ class Pictures:
         """Run a console of 80x24 on `port`, which hides what differs from machine to machine."""
         port.same_everywhere = True
         async with self._console(port, theme).run_test(size=SMALL) as pilot:
+            await settle(pilot)
             yield pilot
 
     @asynccontextmanager
@@ -44,19 +49,16 @@ class Pictures:
     ) -> AsyncIterator[Screen[Any]]:
         """Show the dialog that `make` returns for the current screen, and leave it afterwards.
 
-        The screen below is hidden, so that a change of it does not change the picture of each dialog.
+        An empty screen stands below it, so that a change of another screen does not change the picture of each dialog.
         """
-        below = pilot.app.screen
-        dialog = make(below)
+        shown = pilot.app.screen
+        dialog = make(shown)
+        await pilot.app.push_screen(Nothing())
         await pilot.app.push_screen(dialog)
-        for widget in below.children:
-            widget.visible = False
         await settle(pilot)
         yield dialog
-        while pilot.app.screen is not below:
+        while pilot.app.screen is not shown:
             await pilot.app.pop_screen()
-        for widget in below.children:
-            widget.visible = True
         await settle(pilot)
 
     async def take(self, pilot: Pilot[Any], name: str) -> None:

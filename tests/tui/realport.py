@@ -44,6 +44,7 @@ BO = Actor(user="bo", uid=1001, via="cli", tty="pts/5")
 PATIENCE = 60
 """Seconds after which something that has not happened counts as a failure."""
 _PID = 4242
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 ROLES = {"release": ["ana", "bo"], "leads": ["root", "nobody"]}
 BARE = {
     "victor.yaml": yaml.safe_dump(
@@ -118,6 +119,7 @@ class RealPort(Port):
         self._fire = fire
         self._prepare = prepare
         self._broken: list[asyncio.Event] = []
+        self._files: dict[str, Path] = {}
         for name, text in (BARE if files is None else files).items():
             self.write(name, text)
         if trusted:
@@ -244,12 +246,10 @@ class RealPort(Port):
 
     async def add(self, name: str, workflow: dict[str, Any]) -> None:
         """Put a workflow into a file of its own and load it. Fail if the engine reports an error in it."""
-        path = self.root / "workflows" / f"{len(list(self.root.glob('workflows/*')))}.yaml"
-        text = yaml.safe_dump({"workflows": {name: workflow}}, allow_unicode=True, sort_keys=False)
-        known = next((p for p in self.root.glob("workflows/*.yaml") if _names(p) == [name]), None)
-        if known is not None and known.read_text() == text:
+        path = self._files.setdefault(name, self.root / "workflows" / f"{len(self._files)}.yaml")
+        text = yaml.dump({"workflows": {name: workflow}}, Dumper=_DUMPER, allow_unicode=True, sort_keys=False)
+        if path.exists() and path.read_text() == text:
             return
-        path = known or path
         self.write(str(path.relative_to(self.root)), text)
         problems = await self.engine_.reload()
         assert not (wrong := [problem for problem in problems if problem.severity == "error"]), wrong
@@ -286,10 +286,6 @@ def _steady(value: Any, old: str, new: str) -> Any:
         same = all(one is other for one, other in zip(found, value, strict=True))
         return value if same else type(value)(found)
     return value
-
-
-def _names(path: Path) -> list[str]:
-    return list(yaml.safe_load(path.read_text())["workflows"])
 
 
 PROMPT = "Deploy **build 7** to production?"

@@ -1,31 +1,32 @@
-"""What every dialog looks like at the sizes that operators have."""
+"""Pictures of each dialog at the sizes that operators have."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Input
 
 from tests.tui import absurd
-from tests.tui.conftest import console
-from tests.tui.fake_port import ME, NOW, FakePort
-from tests.tui.test_answer import SCHEMA, TWO, request_for
+from tests.tui.one_thread import idle
+from tests.tui.pictures import Pictures, settle
+from tests.tui.realport import NOW, RealPort
+from tests.tui.test_answer import SCHEMA, TWO
+from tests.tui.world import World, steady_ids
 from victor_engine.api import (
     BackfillInfo,
     BackfillSpec,
-    GraphInfo,
-    GraphNode,
-    MessageInfo,
+    EngineInfo,
     RequestInfo,
+    RequestQuery,
     RunDetail,
-    RunInfo,
-    ScheduleSpec,
+    RunQuery,
+    ScheduleInfo,
     TrustInfo,
     VersionInfo,
 )
@@ -49,7 +50,6 @@ from victor_tui.schedules.pause_dialog import PauseDialog
 from victor_tui.versions.alias_dialog import AliasDialog
 from victor_tui.versions.migrate_dialog import MigrateDialog
 
-SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 QUESTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "approval": ("approval", {"required_approvals": 2, "assignees": ("ops", "leads")}),
     "confirmation": ("confirmation", {"require_comment": True}),
@@ -59,156 +59,210 @@ QUESTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "text": ("input", {}),
     "review": ("review", {"document": "# Notes\n\nNothing broke.\n", "allow_edit": True}),
     "override": ("override", {"recommendation": {"replicas": 3}}),
-    **{f"absurd-{name}": (kind, {**absurd.QUESTION, **more}) for name, (kind, more) in absurd.KINDS.items()},
 }  # fmt: skip
 
 
-def showing(make: Callable[[Screen[Any]], Screen[Any]]) -> Callable[[Pilot[Any]], Awaitable[None]]:
-    """Put a dialog before the first screen once that has settled.
-
-    The screen is made invisible, so that its own changes do not change every dialog's picture.
-    """
-
-    async def show(pilot: Pilot[Any]) -> None:
-        for _ in range(6):
-            await pilot.pause()
-        below = pilot.app.screen
-        await pilot.app.push_screen(make(below))
-        for widget in below.children:
-            widget.visible = False
-        for _ in range(10):
-            await pilot.pause()
-        asked = [each for each in pilot.app.workers if each.group in ("preview", "preview-runs", "workflows")]
-        if asked:  # given none, it would wait for the feed, which never ends
-            await pilot.app.workers.wait_for_complete(asked)
-        for _ in range(10):
-            await pilot.pause()
-        assert pilot.app._exception is None, "a picture of nothing"
-
-    return show
+async def test_question(pictures: Pictures, bare: RealPort) -> None:
+    with steady_ids():
+        asked = {
+            name: await bare.ask(kind, workflow=name, **more) for name, (kind, more) in QUESTIONS.items()
+        }
+    async with pictures.console(bare) as pilot:
+        for name, request in asked.items():
+            async with pictures.dialog(pilot, lambda _, request=request: AnswerDialog(request)):
+                await pictures.at_both_sizes(pilot, name + "-{}")
 
 
-@SIZES
-@pytest.mark.parametrize("name", QUESTIONS)
-def test_question(snap_compare: Any, size: tuple[int, int], name: str) -> None:
-    port = FakePort()
-    kind, more = QUESTIONS[name]
-    request = request_for(port, kind, **more)
-    port.ask(request)
-    assert snap_compare(
-        console(port), run_before=showing(lambda _: AnswerDialog(request)), terminal_size=size
-    )
+@pytest.mark.parametrize("name", absurd.KINDS)
+async def test_absurd_question(pictures: Pictures, bare: RealPort, name: str) -> None:
+    kind, more = absurd.KINDS[name]
+    with steady_ids():
+        request = await absurd_question(bare, name, kind, **{"context": absurd.CONTEXT, **more})
+    async with pictures.console(bare) as pilot, pictures.dialog(pilot, lambda _: AnswerDialog(request)):
+        await pictures.at_both_sizes(pilot, "{}")
 
 
-SPEC = ScheduleSpec(workflow="daily_report", every_seconds=900.0, timezone="Europe/Berlin")
-TRUST = TrustInfo(
-    workspace="/srv/workflows",
-    trusted=False,
-    commands=tuple(f"bin/step_{n}.py --all" for n in range(30)),
-    functions=("reports.daily",),
-    urls=("https://example.org/hook",),
-)
-UNDER_WAY = BackfillInfo(
-    id=3,
-    workflow="daily_report",
-    spec=BackfillSpec("daily_report", NOW - timedelta(days=20), NOW - timedelta(days=1), concurrency=2),
-    status="paused",
-    total=20,
-    by="ana",
-    created_at=NOW - timedelta(minutes=9),
-    running=2,
-    succeeded=7,
-    failed=1,
-    note="the feed was empty",
-    problem="there is no version ^3.0 of daily_report",
-)
+async def absurd_question(port: RealPort, name: str, kind: str = "approval", **more: Any) -> RequestInfo:
+    """Ask a question that somebody else has claimed, if it is for several at once."""
+    fields = {**absurd.PEOPLE, "prompt": absurd.PROMPT, "workflow": f"absurd-{name}", **more}
+    request = await port.ask(kind, by=absurd.WHO, **fields)
+    if "chain" not in more:
+        await port.by(absurd.WHO, "claim", request.id)
+    return await port.request(request.id)
 
 
-def filled(dialog: Screen[Any], values: dict[str, str]) -> Screen[Any]:
-    """The dialog with its fields filled in as soon as it has them."""
-
-    def fill() -> None:
-        for field, value in values.items():
-            dialog.query_one(field, Input).value = value
-        dialog._preview()  # type: ignore[attr-defined]
-
-    dialog.call_after_refresh(fill)
-    return dialog
+# --- dialogs on the shared day -----------------------------------------------------------------
 
 
-def asked(**more: Any) -> RequestInfo:
-    return request_for(FakePort(), "approval", **{**absurd.QUESTION, **more})
+@dataclass
+class Facts:
+    """What the dialogs are about."""
+
+    schedules: dict[str, ScheduleInfo]
+    version: VersionInfo
+    backfill: BackfillInfo
+    engine: EngineInfo
+    trust: TrustInfo
 
 
-SAID = tuple(MessageInfo(NOW, replace(ME, user=absurd.LINE), "question", absurd.PROMPT) for _ in range(3))
-NAMES = tuple(f"{number}{absurd.LINE}" for number in range(300))
-ABSURD_RUN = RunDetail(
-    RunInfo("r-1", absurd.LINE, absurd.LINE, "failed", "manual", absurd.LINE, NOW),
-    GraphInfo(NAMES[0], tuple(GraphNode(name, "compute", absurd.LINE) for name in NAMES), ()),
-    (),
-    (),
-    {absurd.LINE: absurd.LINE, "rows": [absurd.LINE] * 30},
-    (),
-    input={absurd.LINE: absurd.LINE},
-)
+@dataclass
+class Scene:
+    """A dialog, and the text that is written into its fields."""
 
-DIALOGS: dict[str, Callable[[Screen[Any]], Screen[Any]]] = {
-    "confirm": lambda _: ConfirmDialog("Cancel the run?", "Its two nodes are stopped.", danger=True),
-    "pause": lambda _: PauseDialog("Pause daily_report"),
-    "pause-several": lambda _: PauseDialog("Pause 2 schedules", names=("daily_report", "deploy")),
-    "why": lambda _: WhyDialog(FakePort().schedule_map["data_pipeline"]),
-    "why-then": lambda _: WhyDialog(FakePort().schedule_map["daily_report"], "2026-03-29 02:30"),
-    "backfill": lambda _: filled(
-        BackfillDialog([FakePort().schedule_map["daily_report"]]), {"#from": "last week", "#note": "again"}
+    make: Callable[[Facts, Screen[Any]], Screen[Any]]
+    fill: dict[str, str] = field(default_factory=dict)
+
+
+DIALOGS = {
+    "confirm": Scene(
+        lambda f, _: ConfirmDialog("Cancel the run?", "Its two nodes are stopped.", danger=True)
     ),
-    "backfill-several": lambda _: filled(
-        BackfillDialog(list(FakePort().schedule_map.values())), {"#from": "-3d"}
+    "pause": Scene(lambda f, _: PauseDialog("Pause daily_report")),
+    "pause-several": Scene(lambda f, _: PauseDialog("Pause 2 schedules", names=("daily_report", "deploy"))),
+    "why": Scene(lambda f, _: WhyDialog(f.schedules["data_pipeline"])),
+    "why-then": Scene(lambda f, _: WhyDialog(f.schedules["daily_report"], "2026-03-29 02:30")),
+    "backfill": Scene(
+        lambda f, _: BackfillDialog([f.schedules["daily_report"]]), {"#from": "last week", "#note": "again"}
     ),
-    "backfill-progress": lambda _: BackfillProgressDialog(UNDER_WAY),
-    "results": lambda _: ResultsDialog(
-        "Pause", (Result("a"), Result("b", "it was removed " * 9), Result(absurd.LINE))
+    "backfill-several": Scene(lambda f, _: BackfillDialog(list(f.schedules.values())), {"#from": "-3d"}),
+    "backfill-progress": Scene(lambda f, _: BackfillProgressDialog(f.backfill)),
+    "results": Scene(
+        lambda f, _: ResultsDialog(
+            "Pause", (Result("a"), Result("b", "it was removed " * 9), Result(absurd.LINE))
+        )
     ),
-    "trigger": lambda _: TriggerDialog("daily_report", {"region": "eu", "days": 7}),
-    "trust": lambda _: TrustDialog(TRUST),
-    "help": HelpDialog,
-    "schedule": lambda _: ScheduleDialog(SPEC),
-    "new-schedule": lambda _: ScheduleDialog(None),
-    "alias": lambda _: AliasDialog(VersionInfo("deploy", "2.1.0", "c", NOW), []),
-    "absurd-confirm": lambda _: ConfirmDialog(absurd.LINE, absurd.PROMPT, danger=True),
-    "absurd-results": lambda _: ResultsDialog(
-        absurd.LINE, [Result(f"{number}{absurd.LINE}", absurd.LINE * (number % 2)) for number in range(300)]
-    ),
-    "absurd-together": lambda _: TogetherDialog([asked(id=f"q{number}") for number in range(300)]),
-    "absurd-say": lambda _: SayDialog(asked(allow_questions=True, messages=SAID, held_since=NOW)),
-    "absurd-back": lambda _: PushBackDialog(
-        asked(can_go_back_to=tuple(f"{number}{absurd.LINE}" for number in range(300)))
-    ),
-    "absurd-reassign": lambda _: ReassignDialog(asked()),
-    "absurd-pause": lambda _: PauseDialog(absurd.LINE, names=tuple(f"{n}{absurd.LINE}" for n in range(300))),
-    "absurd-trigger": lambda _: TriggerDialog(absurd.LINE, {absurd.LINE: absurd.LINE}),
-    "absurd-trust": lambda _: TrustDialog(
-        TrustInfo(absurd.LINE, False, (absurd.LINE,) * 300, (absurd.LINE,), (absurd.LINE,))
-    ),
-    "absurd-migrate": lambda _: MigrateDialog(absurd.LINE, absurd.LINE, absurd.LINE),
-    "absurd-rerun": lambda _: RerunDialog(ABSURD_RUN),
-    "absurd-redrive": lambda _: RedriveDialog(ABSURD_RUN),
-    "absurd-override": lambda _: OverrideDialog(ABSURD_RUN),
-    "migrate": lambda _: MigrateDialog("data_pipeline", "1.0.0", "2.0.0"),
+    "trigger": Scene(lambda f, _: TriggerDialog("daily_report", {"region": "eu", "days": 7})),
+    "trust": Scene(lambda f, _: TrustDialog(f.trust)),
+    "help": Scene(lambda f, below: HelpDialog(below)),
+    "schedule": Scene(lambda f, _: ScheduleDialog(f.schedules["host_health"].spec)),
+    "new-schedule": Scene(lambda f, _: ScheduleDialog(None)),
+    "alias": Scene(lambda f, _: AliasDialog(f.version, [])),
+    "migrate": Scene(lambda f, _: MigrateDialog("data_pipeline", "1.0.0", "2.0.0")),
+    "quit": Scene(lambda f, _: QuitDialog(f.engine)),
 }
 
 
-@SIZES
-@pytest.mark.parametrize("name", DIALOGS)
-def test_dialog(snap_compare: Any, size: tuple[int, int], name: str) -> None:
-    assert snap_compare(console(FakePort()), run_before=showing(DIALOGS[name]), terminal_size=size)
+async def test_dialog(pictures: Pictures, world: World) -> None:
+    facts = await facts_of(world)
+    async with pictures.console(world) as pilot:
+        for name, scene in DIALOGS.items():
+            async with pictures.dialog(pilot, lambda below, scene=scene: scene.make(facts, below)) as dialog:
+                for selector, text in scene.fill.items():
+                    dialog.query_one(selector, Input).value = text
+                await previewed(pilot)
+                await pictures.at_both_sizes(pilot, name + "-{}")
 
 
-@SIZES
-def test_quit(snap_compare: Any, size: tuple[int, int]) -> None:
-    port = FakePort()
+async def previewed(pilot: Pilot[Any]) -> None:
+    await settle(pilot)
+    asked = [each for each in pilot.app.workers if each.group in ("preview", "preview-runs", "workflows")]
+    if asked:  # with an empty list, it would wait for the feed, which never ends
+        await pilot.app.workers.wait_for_complete(asked)
 
-    async def show(pilot: Pilot[Any]) -> None:
-        info = await port.engine()
-        await showing(lambda _: QuitDialog(info))(pilot)
 
-    assert snap_compare(console(port), run_before=show, terminal_size=size)
+async def facts_of(world: World) -> Facts:
+    with steady_ids():
+        spec = BackfillSpec(world.schedule_ids["nightly_backup"], NOW - timedelta(days=6), NOW, concurrency=2)
+        started = await world.start_backfill(spec, "the feed was empty")
+        await world.clock.advance(18)
+        await world.pause_backfill(started.id)
+        await idle()
+    world.clock.set_wall(NOW)
+    schedules = {each.spec.workflow: each for each in await world.schedules()}
+    versions = [each for info in await world.workflows() for each in info.versions]
+    return Facts(
+        schedules,
+        next(each for each in versions if (each.workflow, each.version) == ("deploy", "2.1.0")),
+        next(each for each in await world.backfills() if each.id == started.id),
+        await world.engine(),
+        await trust_of("\n".join(f"  step_{n}: {{command: [bin/step.py, --all, '{n}']}}" for n in range(30))),
+    )
+
+
+async def trust_of(handlers: str) -> TrustInfo:
+    """Return what somebody is asked to trust in a workspace with these handlers."""
+    port = RealPort(files={"victor.yaml": f"handlers:\n{handlers}\n"}, trusted=False)
+    port.same_everywhere = True
+    await port.open()
+    try:
+        return await port.trust_info()
+    finally:
+        await port.end()
+
+
+# --- dialogs on absurd runs and questions ------------------------------------------------------
+
+
+@dataclass
+class Absurd:
+    """What the dialogs are about."""
+
+    request: RequestInfo
+    returnable: RequestInfo
+    several: list[RequestInfo]
+    run: RunDetail
+    trust: TrustInfo
+
+
+NAMES = tuple(f"{number}{absurd.LINE}" for number in range(300))
+ABSURD: dict[str, Callable[[Absurd], Screen[Any]]] = {
+    "confirm": lambda a: ConfirmDialog(absurd.LINE, absurd.PROMPT, danger=True),
+    "results": lambda a: ResultsDialog(
+        absurd.LINE, [Result(name, absurd.LINE * (number % 2)) for number, name in enumerate(NAMES)]
+    ),
+    "pause": lambda a: PauseDialog(absurd.LINE, names=NAMES),
+    "trigger": lambda a: TriggerDialog(absurd.LINE, {absurd.LINE: absurd.LINE}),
+    "migrate": lambda a: MigrateDialog(absurd.LINE, absurd.LINE, absurd.LINE),
+    "together": lambda a: TogetherDialog(a.several),
+    "say": lambda a: SayDialog(a.request),
+    "back": lambda a: PushBackDialog(a.returnable),
+    "reassign": lambda a: ReassignDialog(a.request),
+    "trust": lambda a: TrustDialog(a.trust),
+    "rerun": lambda a: RerunDialog(a.run),
+    "redrive": lambda a: RedriveDialog(a.run),
+    "override": lambda a: OverrideDialog(a.run),
+}
+
+
+async def test_absurd(pictures: Pictures, bare: RealPort) -> None:
+    with steady_ids():
+        facts = await absurd_facts(bare)
+    async with pictures.console(bare) as pilot:
+        for name, make in ABSURD.items():
+            async with pictures.dialog(pilot, lambda _, make=make: make(facts)):
+                await previewed(pilot)
+                await pictures.at_both_sizes(pilot, name + "-{}")
+
+
+async def absurd_facts(port: RealPort) -> Absurd:
+    request = await absurd_question(port, "say", allow_questions=True)
+    for _ in range(3):
+        await port.by(absurd.WHO, "ask_requester", request.id, absurd.PROMPT[:2000])
+    back = await absurd_question(
+        port, "back", can_go_back_to=tuple(f"step_{n}_" + "x" * 50 for n in range(60))
+    )
+    for _ in range(40):
+        await port.by(absurd.WHO, "start_run", "absurd-say")
+    await idle()
+    handlers = f"  a: {{command: {[absurd.LINE] * 2!r}}}"
+    return Absurd(
+        await port.request(request.id),
+        back,
+        await port.requests(RequestQuery(limit=300)),
+        await absurd_run(port),
+        await trust_of(handlers),
+    )
+
+
+async def absurd_run(port: RealPort) -> RunDetail:
+    """Return a failed run of 300 nodes."""
+    node = {"name": absurd.LINE, "type": "transform", "transform": "a = missing"}
+    nodes = [{"id": f"node_{n}", **node, "next": [f"node_{n + 1}"]} for n in range(299)]
+    nodes.append({"id": "node_299", **node})
+    await port.add("absurd-run", {"description": absurd.LINE, "nodes": nodes})
+    state = {absurd.LINE: absurd.LINE, "rows": [absurd.LINE] * 30}
+    run = await port.by(absurd.WHO, "start_run", "absurd-run", None, state)
+    await idle()
+    (found,) = await port.runs(RunQuery(workflow="absurd-run"))
+    assert (found.id, found.status) == (run.id, "failed")
+    return await port.run(run.id)
