@@ -114,9 +114,9 @@ async def fill(root: Path, given: argparse.Namespace) -> None:
 class Console:
     """`victor-tui` in a pseudo-terminal."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, rows: int = 40, columns: int = 120) -> None:
         self.master, terminal = pty.openpty()
-        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         environment = os.environ | {"TERM": "xterm-256color", "HOME": str(root.parent), "COLORTERM": ""}
         command = [
             sys.executable,
