@@ -38,6 +38,7 @@ TITLES = {
     "answer": "A request",
     "together": "Several requests",
     "redrive": "A redrive",
+    "views": "Saved views of the inbox",
     "pick": "The list of workflows",
 }
 """The title of each scope."""

@@ -216,6 +216,8 @@ SCREEN_KEYS: Mapping[str, tuple[Key, ...]] = {
         Key("l", "request('run')", "Run", "inbox.run", "Open the run of this request"),
         Key("f", "next_view", "View", "inbox.view", "Next view: all, mine, my groups, unclaimed, overdue", show=True),
         Key("B", "group", "By workflow", "inbox.group", "Group by workflow, or sort by urgency"),
+        Key("s", "views('save')", "Save view", "inbox.save_view", "Save the filter and the order under a name"),
+        Key("F", "views('pick')", "Views", "inbox.views", "Choose a saved view"),
         Key("v", "toggle_done", "Done", "inbox.done", "Show open requests, or decided requests", show=True),
     ),
     "history": (
@@ -356,6 +358,12 @@ DIALOG_KEYS: Mapping[str, tuple[Key, ...]] = {
     ),
     "redrive": (
         Key("ctrl+t", "reload", "Reload", "redrive.reload", "Load the current run; your edits stay"),
+    ),
+    "views": (
+        Key("escape", "dismiss(None)", "Cancel", "views.cancel", "Close without choosing a view", show=True),
+        Key("enter", "pick", "Open", "views.pick", "Show this view", show=True),
+        Key("x,delete", "remove", "Remove", "views.remove", "Remove this view", show=True),
+        Key("question_mark,f1", "app.help", "Help", "views.help", "Show all keys of this dialog"),
     ),
     "pick": (
         Key("escape", "dismiss(None)", "Cancel", "pick.cancel", "Close without starting a run", show=True),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import ClassVar, Literal
 
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.command import Provider
 from textual.containers import Container
 from textual.content import Content
 from textual.reactive import reactive
@@ -21,7 +24,10 @@ from victor_tui.inbox.filter_language import CYCLE, FIELDS, parse_inbox_filter
 from victor_tui.inbox.open_view import ViewersWatch
 from victor_tui.inbox.request_list import InboxList, ListPage, WorkflowGroups
 from victor_tui.inbox.request_pane import RequestPreview, request_context
+from victor_tui.inbox.saved_views import SavedView, views_path
+from victor_tui.inbox.views_dialog import SaveViewDialog, ViewCommands, ViewsDialog, use_view
 from victor_tui.keys import bindings
+from victor_tui.text import clean
 from victor_tui.widgets.filter_bar import FilterBar
 from victor_tui.widgets.paged_table import PagedTable
 from victor_tui.widgets.table import LineTable
@@ -39,6 +45,7 @@ EMPTY_FILTER = "No request matches the filter.\n\n/  change the filter\nf  next 
 class InboxScreen(TableScreen):
     MODE = "inbox"
     CSS_PATH = "screen.tcss"
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {ViewCommands}
     KEYS = "inbox"
     BINDINGS: ClassVar[list[BindingType]] = bindings("inbox")
 
@@ -98,21 +105,7 @@ class InboxScreen(TableScreen):
         table.show_page(page.rows, page.offset, page.total)
         if self.groups.set(page.groups, page.rows):
             table.redraw()
-        self._show_totals(page)
-
-    def _show_totals(self, page: RequestPage) -> None:
-        """Show the number of matches in the filter bar, and report if not all texts were searched."""
-        notice = self.query_one("#cut", Static)
-        notice.display = page.searched is not None
-        if page.searched is not None:
-            notice.update(
-                f"cut: words searched in the first {page.searched} requests only · narrow it with workflow:"
-            )
-        if not self.requests.is_filtered:
-            return
-        every = self.console.queue.open + len(self.console.held_answers)
-        found = f"{page.total} found" if self.show_done else f"{page.total} of {max(every, page.total)}"
-        self.query_one(FilterBar).note(found)
+        _show_totals(self, page)
 
     def tick(self) -> None:
         if {"soon", "overdue"} & set(self.requests.filter.views):
@@ -138,14 +131,15 @@ class InboxScreen(TableScreen):
         table.sort_key = "workflow" if self.grouped else None if self.show_done else "left"
         table.sort_reverse = False
         table.redraw()
-        self._reload()
+        self.reload()
 
-    def _reload(self) -> None:
+    def reload(self) -> None:
+        """Load the page of the list, as its filter and its order are now."""
         self.requests.center = None
         self.console.feed.watch(self.loaders())
 
     def on_paged_table_sorted(self) -> None:
-        self._reload()
+        self.reload()
 
     def on_paged_table_wanted(self, message: PagedTable.Wanted) -> None:
         cursor = self.requests_table.cursor
@@ -191,6 +185,18 @@ class InboxScreen(TableScreen):
         bar.display = True
         bar.edit()
 
+    @work(group="dialog", exclusive=True)
+    async def action_views(self, what: Literal["save", "pick"]) -> None:
+        """Save the filter and the order under a name, or choose a saved view."""
+        if what == "save":
+            table, bar = self.requests_table, self.query_one(FilterBar)
+            view = SavedView("", bar.value, table.sort_key, table.sort_reverse, self.show_done)
+            saved = await self.console.push_screen_wait(SaveViewDialog(view))
+            if saved is not None:
+                self.notify(clean(f"View saved: {saved.name}. F chooses it."), markup=False)
+        elif (chosen := await self.console.push_screen_wait(ViewsDialog(views_path()))) is not None:
+            use_view(self, chosen)
+
     def action_next_view(self) -> None:
         """Switch to the next view. Any other filter is replaced by the first view."""
         bar = self.query_one(FilterBar)
@@ -202,9 +208,24 @@ class InboxScreen(TableScreen):
         self.requests.filter = message.filter
         if not self.requests.is_filtered:
             self.query_one(FilterBar).note("")
-        self._reload()
+        self.reload()
 
     def on_filter_bar_done(self) -> None:
         bar = self.query_one(FilterBar)
         bar.display = bool(bar.value)
         self.requests_table.focus()
+
+
+def _show_totals(screen: InboxScreen, page: RequestPage) -> None:
+    """Show the number of matches in the filter bar, and report if not all texts were searched."""
+    notice = screen.query_one("#cut", Static)
+    notice.display = page.searched is not None
+    if page.searched is not None:
+        notice.update(
+            f"cut: words searched in the first {page.searched} requests only · narrow it with workflow:"
+        )
+    if not screen.requests.is_filtered:
+        return
+    every = screen.console.queue.open + len(screen.console.held_answers)
+    found = f"{page.total} found" if screen.show_done else f"{page.total} of {max(every, page.total)}"
+    screen.query_one(FilterBar).note(found)

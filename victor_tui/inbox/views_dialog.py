@@ -1,0 +1,161 @@
+"""The dialogs and the commands of the saved views of the inbox."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Label, Static
+
+from victor_tui.dialogs.base import DialogBody, Held, SendingDialog
+from victor_tui.inbox.saved_views import SavedView, ViewsError, read_views, remove_view, save_view, views_path
+from victor_tui.keys import bindings
+from victor_tui.text import one_line, plain
+from victor_tui.widgets.columns import Column
+from victor_tui.widgets.filter_bar import FilterBar
+from victor_tui.widgets.key_bar import KeyBar
+from victor_tui.widgets.table import LineTable
+
+if TYPE_CHECKING:
+    from victor_tui.inbox.screen import InboxScreen
+
+
+def use_view(screen: InboxScreen, view: SavedView) -> None:
+    """Show a saved view."""
+    screen.grouped = view.order == "workflow"
+    screen.show_done = view.decided
+    table, bar = screen.requests_table, screen.query_one(FilterBar)
+    table.sort_key, table.sort_reverse = view.order, view.reverse
+    bar.value = view.filter
+    bar.display = bool(view.filter)
+    table.redraw()
+    screen.reload()
+
+
+class SaveViewDialog(SendingDialog[SavedView | None], Held[SavedView | None]):
+    """Asks for the name of a view, and saves it. Dismisses with the saved view, or None."""
+
+    SENDS = "yes"
+
+    def __init__(self, view: SavedView) -> None:
+        super().__init__()
+        self._view = view
+
+    def compose(self) -> ComposeResult:
+        shown = f"filter: {self._view.filter or 'none'}"
+        with Vertical(id="box"):
+            yield Static(Content.styled("Save this view", "bold"), id="head")
+            with DialogBody(id="body", can_focus=False):
+                yield Static(plain(one_line(shown, 200)), markup=False, classes="text")
+                yield Label("Name (a view of this name is replaced)", classes="label")
+                yield Input(self._view.name, id="name", compact=True)
+            yield Static(id="error")
+            with Horizontal(id="actions"):
+                yield Button("Save", id="yes", variant="primary", compact=True)
+                yield Button("Cancel", id="no", compact=True)
+                yield Label("ctrl+s save · esc cancel", classes="hint")
+
+    def on_mount(self) -> None:
+        self.query_one("#name").focus()
+
+    def entered(self) -> None:
+        self.show_error("ctrl+s saves.", "$warning")
+
+    def action_submit(self) -> None:
+        name = self.query_one("#name", Input).value.strip()
+        view = SavedView(name, self._view.filter, self._view.order, self._view.reverse, self._view.decided)
+        try:
+            save_view(views_path(), view)
+        except ViewsError as error:
+            self.show_error(str(error))
+        else:
+            self.dismiss(view)
+
+
+class ViewsDialog(ModalScreen[SavedView | None]):
+    """A list of the saved views. Dismisses with a view, or None."""
+
+    DEFAULT_CSS = """
+    ViewsDialog { align: center middle; }
+    ViewsDialog > Vertical { width: 76; max-width: 96%; height: 16; max-height: 90%;
+        background: $surface; border: round $primary; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = bindings("views")
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def compose(self) -> ComposeResult:
+        with Vertical() as box:
+            box.border_title = "Saved views"
+            yield LineTable[SavedView](
+                [
+                    Column("name", "Name", 20, lambda view, _: (view.name, "head")),
+                    Column("filter", "Filter", 30, lambda view, _: (view.filter, "plain"), None, 1, 1),
+                    Column("list", "List", 8, lambda view, _: ("decided" if view.decided else "open", "dim")),
+                ],
+                key=lambda view: view.name,
+                now=lambda: datetime.now(UTC),
+                empty="No view is saved: s in the inbox saves the filter and the order.",
+            )
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self._fill()
+
+    def _fill(self) -> None:
+        try:
+            self.query_one(LineTable).set_rows(read_views(self._path))
+        except ViewsError as error:
+            self.app.notify(str(error), title="Error", severity="error", markup=False)
+            self.dismiss(None)
+
+    def on_line_table_chosen(self, message: LineTable.Chosen) -> None:
+        self.dismiss(message.row)
+
+    def action_pick(self) -> None:
+        self.query_one(LineTable).action_choose()
+
+    def action_remove(self) -> None:
+        """Remove the view under the cursor."""
+        view = self.query_one(LineTable).row
+        if view is not None:
+            try:
+                remove_view(self._path, view.name)
+            except ViewsError as error:
+                self.app.notify(str(error), title="Error", severity="error", markup=False)
+            self._fill()
+
+
+class ViewCommands(Provider):
+    """The saved views as commands of the palette."""
+
+    def _views(self) -> list[SavedView]:
+        try:
+            return read_views(views_path())
+        except ViewsError as error:
+            self.app.notify(str(error), title="Error", severity="error", markup=False)
+            return []
+
+    def _use(self, view: SavedView) -> partial[None]:
+        return partial(use_view, cast("InboxScreen", self.screen), view)
+
+    async def discover(self) -> Hits:
+        for view in self._views():
+            yield DiscoveryHit(plain(f"View: {view.name}"), self._use(view), help=plain(view.filter) or None)
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for view in self._views():
+            text = f"View: {view.name}"
+            if (score := matcher.match(text)) > 0:
+                yield Hit(score, plain(text), self._use(view), text=text, help=plain(view.filter) or None)
