@@ -56,7 +56,10 @@ def start(
             make_directory(pid_file.parent)
             with os.fdopen(open_file(pid_file, os.O_WRONLY | os.O_TRUNC), "w") as file:
                 file.write(f"{os.getpid()}\n")
-        trusted = "" if engine.trusted else "; the workspace is not trusted and nothing runs: victor trust"
+        trusted = ""
+        if not engine.trusted:
+            command = f"victor --workspace {engine.workspace_path} trust"
+            trusted = f"; the workspace is not trusted and nothing runs; run: {command}"
         print_line(
             f"engine {os.getpid()} of {engine.workspace_path}, state directory {engine.state_dir}{trusted}"
         )
@@ -205,7 +208,8 @@ def status(ctx: click.Context, as_json: bool) -> None:
             )
         if not info.trusted:
             print_note(
-                f"{info.workspace} is not trusted, so the engine executes nothing in it; run: victor trust"
+                f"{info.workspace} is not trusted, so the engine executes nothing in it; run: "
+                f"victor --workspace {info.workspace} trust"
             )
         if info.storage is not None:
             print_note(

@@ -12,6 +12,8 @@ import click
 from victor_engine.errors import VictorError
 
 COMMANDS = {
+    "init": ("victor_engine.cli.init", "init", "Write a workspace with one workflow."),
+    "new": ("victor_engine.cli.init", "new", "Write the skeleton of a workflow, a schedule or a migration."),
     "run": ("victor_engine.cli.run", "run", "Start a workflow."),
     "validate": ("victor_engine.cli.validate", "validate", "Check workflow files."),
     "inbox": ("victor_engine.cli.inbox", "inbox", "List and answer requests from workflows to people."),

@@ -103,7 +103,8 @@ def test(ctx: click.Context, name: str | None, as_json: bool) -> None:
     if not is_trusted(config.workspace):
         # The addresses and secrets come from the author of the files.
         raise UntrustedError(
-            f"{config.workspace} is not trusted, so no message is sent; run first: victor trust"
+            f"{config.workspace} is not trusted, so no message is sent; run first: "
+            f"victor --workspace {config.workspace} trust"
         )
     results = asyncio.run(_try_all(config, rules))
     if as_json:

@@ -39,7 +39,12 @@ def run(
     follow: bool,
     as_json: bool,
 ) -> int:
-    """Start a run of WORKFLOW. If no engine runs, execute it in this process and follow it."""
+    """Start a run of WORKFLOW. If no engine runs, execute it in this process and follow it.
+
+    WORKFLOW is the name of a workflow, or a file: FILE.yaml, or FILE.yaml:NAME if it has several. The workspace of a
+    file is the nearest parent directory with a victor.yaml, or its own directory.
+    """
+    workflow = _of_file(ctx, workflow)
     initial = json_state(state, state_file)
     instant = None if nominal is None else _instant(nominal)
 
@@ -80,6 +85,33 @@ def run(
             print_note(_after_signal(started, here, caught.number.name))
         code = caught.exit_code
     sys.exit(code)
+
+
+def _of_file(ctx: click.Context, given: str) -> str:
+    """Return the name of the workflow in a file, and set the workspace to that of the file; else return the text."""
+    from pathlib import Path
+
+    from victor_engine.definition.loader import load_file, raise_for
+
+    text, _, name = given.rpartition(":") if not given.endswith((".yaml", ".yml")) else (given, "", "")
+    path = Path(text).expanduser().absolute()
+    if path.suffix not in (".yaml", ".yml"):
+        return given
+    if not path.is_file():
+        raise UsageError(f"{text}: the file does not exist")
+    if ctx.obj["workspace"] is None:
+        parents = [folder for folder in path.parents if (folder / "victor.yaml").is_file()]
+        ctx.obj["workspace"] = str(parents[0] if parents else path.parent)
+    result = load_file(path, root=Path(ctx.obj["workspace"]))
+    raise_for(result.problems)
+    names = list(result.workflows)
+    if name and name not in names:
+        raise UsageError(f"{text} has no workflow {name!r}; it has {', '.join(names) or 'none'}")
+    if not name and len(names) != 1:
+        raise UsageError(
+            f"{text} has {len(names)} workflows; name one: {text}:{names[0] if names else 'NAME'}"
+        )
+    return name or names[0]
 
 
 def _instant(text: str) -> datetime:

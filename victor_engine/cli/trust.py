@@ -28,7 +28,9 @@ def trust(ctx: click.Context, show: bool) -> None:
             print_line(f"  {kind:<9} {item}")
     if show:
         print_note(
-            "trusted" if is_trusted(paths.workspace) else "not trusted; to trust it, run: victor trust"
+            "trusted"
+            if is_trusted(paths.workspace)
+            else f"not trusted; to trust it, run: victor --workspace {paths.workspace} trust"
         )
         return
     remember(paths.workspace)

@@ -101,7 +101,7 @@ class CurrentWorkspace:
         if not self.trusted:
             raise UntrustedError(
                 f"{self.path} is not trusted, so the engine executes nothing in it; review its content with "
-                "`victor trust --show`, then run `victor trust`"
+                f"`victor --workspace {self.path} trust --show`, then run `victor --workspace {self.path} trust`"
             )
 
     def load_function(self) -> catalog.Load | None:
