@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from victor_engine import jsonio
@@ -21,6 +22,8 @@ from victor_engine.scheduling.schedule_commands import declare
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.locks import Root
 from victor_engine.store.queries import declared as facts
+from victor_engine.store.queries.workflows import latest_of
+from victor_engine.store.repositories import definitions
 from victor_engine.store.savepoints import savepoint
 from victor_engine.versioning import catalog, lifecycle
 from victor_engine.versioning.semver import WorkflowVersion
@@ -38,12 +41,15 @@ class _Plan:
     undeclared: list[WorkflowPiece] = field(
         default_factory=list
     )  # workflows whose `schedule:` block was removed
+    in_force: dict[str, WorkflowPiece] = field(
+        default_factory=dict
+    )  # the version to put in force of each workflow
     vanished: removed_workflows.Plan = field(default_factory=removed_workflows.Plan)
     problems: list[Problem] = field(default_factory=list)
 
     def changes(self) -> bool:
         unsettled = declared(self.good).keys() - self.settled
-        return bool(self.new or unsettled or self.undeclared or self.vanished)
+        return bool(self.new or unsettled or self.undeclared or self.in_force or self.vanished)
 
 
 async def register(store: Store, workspace: Workspace) -> None:
@@ -75,6 +81,27 @@ def declared(pieces: Iterable[WorkflowPiece]) -> dict[str, WorkflowPiece]:
     return {name: piece for name, (_, piece) in found.items()}
 
 
+def in_force(pieces: Iterable[WorkflowPiece]) -> dict[str, WorkflowPiece]:
+    """Return, by workflow, the version that the files put in force.
+
+    If files declare several versions of a workflow, it is the newest one that is not deprecated.
+    """
+    found: dict[str, dict[str, WorkflowPiece]] = {}
+    for piece in pieces:
+        version = str(WorkflowVersion.parse(piece.version)) if piece.version is not None else "0.0.0"
+        found.setdefault(piece.name, {})[version] = piece
+    return {
+        name: declared[
+            latest_of(
+                (version, "deprecated" if piece.deprecated else None, None)
+                for version, piece in declared.items()
+            )
+            or ""
+        ]
+        for name, declared in found.items()
+    }
+
+
 # --- plan ------------------------------------------------------------------------------------------
 
 
@@ -89,12 +116,22 @@ def _look(connection: sqlite3.Connection, workspace: Workspace) -> _Plan:
             plan.problems.append(_problem(piece, error))
         else:
             plan.good.append(piece)
+    refused = {name for name, _ in plan.problems}
     applied = declared(plan.good)
     for name, piece in applied.items():
         if piece.spec is not None:
             plan.problems += _unknown_calendars(piece, piece.spec, workspace)
         if piece.spec is None or _file_spec(connection, name) == piece.spec:
             plan.settled.add(name)
+    for name, piece in in_force(plan.good).items():
+        if name in refused:
+            continue
+        current = definitions.in_force(connection, name)
+        known = catalog.find_registered(connection, piece, piece.checksum)
+        if known is not None and current is not None and known.definition_id == current[0]:
+            continue
+        if not _may_be_declared(current, piece, workspace):
+            plan.in_force[name] = piece
     search = removed_workflows.Search(workspace)
     pieces = {piece.name: piece for piece in reversed(workspace.workflows)}
     for name in sorted(pieces.keys() - applied.keys()):
@@ -104,6 +141,14 @@ def _look(connection: sqlite3.Connection, workspace: Workspace) -> _Plan:
     plan.vanished = removed_workflows.find(connection, search, set(pieces))
     plan.problems += plan.vanished.problems
     return plan
+
+
+def _may_be_declared(
+    current: tuple[int, str, str | None] | None, piece: WorkflowPiece, workspace: Workspace
+) -> bool:
+    """Return whether the version in force may still be declared, in another file that has errors."""
+    path = current[2] if current is not None else None
+    return path is not None and path != piece.path and Path(path) in workspace.files_with_errors
 
 
 def _is_registered(connection: sqlite3.Connection, piece: WorkflowPiece) -> bool:
@@ -192,6 +237,10 @@ def _apply(tx: Tx, plan: _Plan) -> tuple[list[WorkflowPiece], list[Problem]]:
         if not attempt(lambda: _register(tx, piece), lambda error: _problem(piece, error))  # noqa: B023
     }
     good = [piece for piece in plan.good if id(piece) not in refused]
+    incomplete = {piece.name for piece in plan.new if id(piece) in refused}
+    for name, piece in plan.in_force.items():
+        if name not in incomplete:
+            _put_in_force(tx, piece)
     for name, piece in declared(good).items():
         if piece.spec is None or (name in plan.settled and not refused):
             continue
@@ -217,6 +266,12 @@ def _register(tx: Tx, piece: WorkflowPiece) -> None:
     if wanted is not None:
         message, successor, removal = wanted
         lifecycle.deprecate(tx, piece.name, known.version, message, successor, removal=removal)
+
+
+def _put_in_force(tx: Tx, piece: WorkflowPiece) -> None:
+    known = catalog.find_registered(tx, piece, piece.checksum)
+    if known is not None:
+        catalog.put_in_force(tx, piece.name, known.definition_id)
 
 
 def _key(error: VictorError) -> str:

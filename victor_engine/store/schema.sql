@@ -141,7 +141,7 @@ CREATE TABLE definitions (
   deprecated    TEXT,                   -- message
   deprecated_at INTEGER,
   deprecated_by TEXT,                   -- JSON actor
-  successor     TEXT, removal_at INTEGER, removed_at INTEGER, removed TEXT, removed_by TEXT,
+  successor     TEXT, removal_at INTEGER, removed_at INTEGER, removed TEXT, removed_by TEXT, in_force_since INTEGER,
   UNIQUE (workflow, version)
 );
 
@@ -413,6 +413,8 @@ CREATE INDEX backfills_open ON backfills (id) WHERE status IN ('running', 'pause
 CREATE INDEX backfills_schedule ON backfills (schedule_id, id);
 
 CREATE INDEX dead_letters_cause ON dead_letters (cause_id, failed_at, run_key);
+
+CREATE UNIQUE INDEX definitions_in_force ON definitions (workflow) WHERE in_force_since IS NOT NULL;
 
 CREATE INDEX definitions_known ON definitions (workflow, version, deprecated, removed);
 

@@ -167,11 +167,25 @@ def register_definition(
     return Registered(definition_id, str(version), True)
 
 
+def put_in_force(tx: Tx, workflow: str, definition_id: int, actor: Actor | None = None) -> None:
+    """Make a registered version the one in force, with an event if another one was."""
+    before = definitions.in_force(tx, workflow)
+    if before is not None and before[0] == definition_id:
+        return
+    definitions.put_in_force(tx, workflow, definition_id)
+    if before is not None:
+        _, found = definitions.version_by_id(tx, definition_id)
+        data = {"version": found.version, "before": before[1]}
+        tx.event(EventKind.VERSION_IN_FORCE, actor=actor, workflow=workflow, data=data)
+
+
 def resolve(source: Source, workflow: str, spec: str | None = None, *, seed: str | None = None) -> Resolved:
     """Return the version that `spec` resolves to: an exact version, a range, `latest` (or None), or an alias.
 
-    A range or `latest` selects a deprecated version only if all others are removed, and a removed one never. An
-    exact version may be deprecated. A split alias chooses by `seed`; without a seed it resolves to its main version.
+    `latest` is the version in force, which the files declare. A range, or `latest` without one in force, selects a
+    deprecated version only if all others are removed, and a removed one never. An exact version may be deprecated.
+    A split alias chooses by `seed`; without a seed it resolves to its main version.
+
     Raises NotFoundError, which names the known versions, and VersionRemovedError if only removed versions match.
     """
     rows = definitions.versions(source, workflow)
@@ -213,7 +227,10 @@ def _listed(versions: Iterable[str]) -> str:
 def _choose(spec: str | None, by_version: Mapping[str, Version]) -> str | None:
     """Return the best version that a spec allows: not deprecated or removed, else not removed, else any."""
     if spec is None or spec.strip() in ("latest", ""):
-        return latest_of([(version, row.deprecated, row.removed) for version, row in by_version.items()])
+        declared = next((version for version, row in by_version.items() if row.in_force), None)
+        return latest_of(
+            [(version, row.deprecated, row.removed) for version, row in by_version.items()], declared
+        )
     available = [version for version, row in by_version.items() if row.removed is None]
     current = [version for version in available if by_version[version].deprecated is None]
     return select(spec, current) or select(spec, available) or select(spec, by_version)

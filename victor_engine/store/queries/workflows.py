@@ -43,18 +43,33 @@ def current_version(connection: sqlite3.Connection, workflow: str) -> str | None
     rows = connection.execute(
         "SELECT version, deprecated, removed FROM definitions WHERE workflow = ?", (workflow,)
     )
-    return latest_of(rows.fetchall())
+    return latest_of(rows.fetchall(), in_force(connection, workflow).get(workflow))
 
 
-def latest_of(rows: Iterable[tuple[str, str | None, str | None]]) -> str | None:
+def in_force(connection: sqlite3.Connection, only: str | None = None) -> dict[str, str]:
+    """Return the version in force of each workflow (or of one) that files have declared."""
+    rows = connection.execute(
+        "SELECT workflow, version FROM definitions WHERE in_force_since IS NOT NULL AND workflow = COALESCE(?, workflow)",
+        (only,),
+    )
+    return dict(rows.fetchall())
+
+
+def latest_of(rows: Iterable[tuple[str, str | None, str | None]], declared: str | None = None) -> str | None:
     """What `latest` means, of versions with their deprecation and removal (None: neither).
 
-    The highest version that is not a prerelease, deprecated or removed. If none exists, a
-    deprecated one counts before a prerelease, and either before a removed one.
+    The version in force, which the files declared (`declared`), unless it is removed. Otherwise the highest version
+    that is not a prerelease, deprecated or removed. If none exists, a deprecated one counts before a prerelease, and
+    either before a removed one.
     """
-    best: tuple[tuple[bool, bool, bool], tuple[Any, ...], str] | None = None
+    best: tuple[tuple[bool, ...], tuple[Any, ...], str] | None = None
     for version, deprecated, removed in rows:
-        rank = removed is None, "-" not in version.partition("+")[0], deprecated is None
+        rank = (
+            removed is None,
+            version == declared,
+            "-" not in version.partition("+")[0],
+            deprecated is None,
+        )
         if best is None or rank >= best[0]:
             found = rank, version_order(version), version
             if best is None or found > best:
@@ -107,7 +122,8 @@ def workflows(
     there are only those that are deprecated or removed.
     """
     known = _known(connection, only)
-    current = {name: latest_of(row[2:] for row in rows) for name, rows in known.items()}
+    declared = in_force(connection, only)
+    current = {name: latest_of((row[2:] for row in rows), declared.get(name)) for name, rows in known.items()}
     wanted = {name: _wanted(rows, current[name], shown) for name, rows in known.items()}
     if shown == "notices":
         wanted = {name: rows for name, rows in wanted.items() if rows}

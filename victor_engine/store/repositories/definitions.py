@@ -21,6 +21,8 @@ class Version(NamedTuple):
     deprecated: str | None
     removed: str | None
     successor: str | None
+    in_force: bool
+    """Whether the files of the workspace declared it at their last load."""
 
 
 class Life(NamedTuple):
@@ -41,7 +43,7 @@ def _actor(actor: Actor | None) -> str | None:
 _REMOVED = "COALESCE(removed, CASE WHEN removal_at <= ? THEN COALESCE(deprecated, 'its date of removal has passed') END)"
 """The reason of a removal. A transition counts a version as removed from the planned instant on, also before the
 engine has stored the removal."""
-_VERSION = f"id, version, deprecated, {_REMOVED}, successor FROM definitions"
+_VERSION = f"id, version, deprecated, {_REMOVED}, successor, in_force_since IS NOT NULL FROM definitions"
 
 
 def _now(source: Source) -> int | None:
@@ -105,6 +107,15 @@ def with_content(source: Source, workflow: str, checksum: str, version: str | No
     return row
 
 
+def in_force(source: Source, workflow: str) -> tuple[int, str, str | None] | None:
+    """Return id, version and file of the version in force; None if no file has declared the workflow."""
+    row: tuple[int, str, str | None] | None = source.execute(
+        "SELECT id, version, path FROM definitions WHERE workflow = ? AND in_force_since IS NOT NULL",
+        (workflow,),
+    ).fetchone()
+    return row
+
+
 def places(source: Source, workflow: str) -> list[tuple[str, int, str | None]]:
     """Return version, id and file of each definition of a workflow."""
     rows: list[tuple[str, int, str | None]] = source.execute(
@@ -151,6 +162,20 @@ def add(
         (workflow, version, checksum, content, text, path, tx.now_us, int(unversioned)),
     ).fetchone()
     return int(definition_id)
+
+
+def put_in_force(tx: Tx, workflow: str, definition_id: int) -> None:
+    """Store that the files declare this version of a workflow, and no other one."""
+    tx.lock(Root.DEFINITION, workflow)
+    tx.execute(
+        "UPDATE definitions SET in_force_since = NULL WHERE workflow = ? AND in_force_since IS NOT NULL",
+        (workflow,),
+    )
+    cursor = tx.execute(
+        "UPDATE definitions SET in_force_since = ? WHERE id = ? AND workflow = ?",
+        (tx.now_us, definition_id, workflow),
+    )
+    expect_one(cursor, "definition", definition_id)
 
 
 def due_for_removal(source: Source, now: int) -> list[int]:
