@@ -54,6 +54,7 @@ class InboxScreen(TableScreen):
 
     def __init__(self) -> None:
         super().__init__()
+        self._table: PagedTable[RequestInfo] | None = None
         self.viewers = ViewersWatch(self)
         self.requests = InboxList(lambda: self.requests_table, self.now)
         self.groups = WorkflowGroups(lambda: self.grouped and self.requests_table.sort_key == "workflow")
@@ -61,8 +62,10 @@ class InboxScreen(TableScreen):
 
     @property
     def requests_table(self) -> PagedTable[RequestInfo]:
-        table: PagedTable[RequestInfo] = self.query_one("#requests", PagedTable)
-        return table
+        # Kept, because the feed can still load a page while the console closes and removes its widgets.
+        if self._table is None:
+            self._table = self.query_one("#requests", PagedTable)
+        return self._table
 
     def compose_body(self) -> ComposeResult:
         bar = FilterBar(
