@@ -118,3 +118,26 @@ def test_the_examples_of_the_documentation_are_true() -> None:
     assert blocks
     for block in blocks:
         subprocess.run([sys.executable, "-W", "error", "-c", block], check=True, timeout=60)
+
+
+def test_steps_and_migrations_are_applied_by_themselves(registry: WorkflowVersionRegistry) -> None:
+    """The given state does not change."""
+    state = {"old": 1}
+    step = MigrationStep(type=MigrationType.RENAME_FIELD, old_value="old", new_value="new")
+    assert step.apply(state) == {"new": 1}
+    migration = WorkflowMigration(
+        WorkflowVersion(1, 0, 0),
+        WorkflowVersion(1, 1, 0),
+        [step, MigrationStep(type=MigrationType.ADD_FIELD, node_id="more", new_value=2)],
+    )
+    assert migration.apply(state) == {"new": 1, "more": 2}
+    assert state == {"old": 1}
+    assert migration.validate() == []
+    same = WorkflowMigration(WorkflowVersion(1, 0, 0), WorkflowVersion(1, 0, 0), [step])
+    assert same.validate() == ["1.0.0->1.0.0 leads from a version to itself"]
+
+
+def test_deprecating_tells_whether_the_version_is_registered(registry: WorkflowVersionRegistry) -> None:
+    registry.register(VersionedWorkflow(name="w", version="1.0.0", definition={"nodes": NODES}))
+    assert registry.deprecate("w", "1.0.0", "use 2") is True
+    assert registry.deprecate("w", "9.0.0") is False

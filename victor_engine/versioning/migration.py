@@ -64,6 +64,18 @@ class WorkflowMigration:
                 reserved.extend(names)
         return current
 
+    def apply(self, state: Mapping[str, Any]) -> State:
+        """Return the state after all steps. See `apply_to_state`."""
+        return self.apply_to_state(state)
+
+    def validate(self) -> list[str]:
+        """Return the errors of the migration and its steps, empty if it can be registered."""
+        try:
+            self.check()
+        except MigrationError as error:
+            return [error.message]
+        return []
+
     def apply_one(
         self,
         number: int,

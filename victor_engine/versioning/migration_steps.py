@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import import_module
@@ -87,6 +87,10 @@ class MigrationStep:
     def old_name(self) -> Any:
         """The old name of a rename: `old_value`, or `node_id` if only that is given."""
         return self.old_value or self.node_id
+
+    def apply(self, state: Mapping[str, Any]) -> State:
+        """Return the state after this step. The given state does not change. Raises MigrationError if it fails."""
+        return apply_step(self, copy.deepcopy(dict(state)))[0]
 
     def check(self) -> None:
         """Raise MigrationError if a field that the type needs is missing or invalid."""

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from victor_engine import jsonio
-from victor_engine.errors import DefinitionError, NotFoundError
+from victor_engine.errors import DefinitionError
 from victor_engine.versioning import migration_paths
 from victor_engine.versioning.diff import diff
 from victor_engine.versioning.migration import WorkflowMigration
@@ -120,13 +120,14 @@ class WorkflowVersionRegistry:
         """Return the names of the workflows with at least one version, sorted."""
         return sorted(name for name, versions in self._versions.items() if versions)
 
-    def deprecate(self, workflow_name: str, version: AnyVersion, message: str = "") -> None:
-        """Mark a version as deprecated. Raises NotFoundError if it is not registered."""
+    def deprecate(self, workflow_name: str, version: AnyVersion, message: str = "") -> bool:
+        """Mark a version as deprecated. Return whether it is registered."""
         found = self.get(workflow_name, WorkflowVersion.of(version))
         if found is None:
-            raise NotFoundError(f"{workflow_name}@{version} is not registered")
+            return False
         found.deprecated = True
         found.deprecation_message = message
+        return True
 
     # --- migrations ----------------------------------------------------------------------------
 
