@@ -13,6 +13,7 @@ from textual.widgets import Input, Static, TextArea
 
 from tests.tui.conftest import console, until
 from tests.tui.realport import BO, RealPort
+from tests.tui.test_inorder import key
 from victor_engine.api import RequestInfo
 from victor_tui.inbox.answer_dialog import AnswerDialog
 from victor_tui.inbox.draft_files import draft_folder
@@ -77,10 +78,42 @@ async def test_what_was_typed_is_on_disk_and_in_the_next_console_until_it_is_sen
             "pin": "",
             "keys": [],
         }
-        await pilot.press(*["tab"] * 4, "end", "backspace", "ctrl+s")
+        assert pilot.app.focused is names["pin"].widget, "the first empty field"
+        await pilot.press(*["tab"] * 2, "end", "backspace", "ctrl+s")
         await until(pilot, lambda: not isinstance(pilot.app.screen, AnswerDialog))
     assert (await bare.request(request.id)).answer == {"name": "half", "mode": "canary", "share": 5}
     assert not file_of(request).exists()
+
+
+@pytest.mark.parametrize("moves", [[], ["shift+tab", "tab"]])
+async def test_keys_typed_while_a_draft_is_restored_reach_the_first_empty_field(
+    bare: RealPort, moves: list[str]
+) -> None:
+    """A password has no draft. It is never typed into the visible field before it."""
+    secret = {"type": "string", "format": "password"}
+    fields = {"user": {"type": "string"}, "password": secret, "note": {"type": "string"}}
+    schema = {"type": "object", "required": ["user", "password"], "properties": fields}
+    request = await bare.ask("input", input_schema=schema)
+    async with console(bare).run_test() as pilot:
+        await opened(pilot, request)
+        await pilot.press(*"ana", "tab", *"s3cret", "escape")
+        pilot.app.push_screen(AnswerDialog(request))
+        for name in [*moves, *"s3cret", "ctrl+s"]:  # a burst: nothing waits for the dialog
+            pilot.app.post_message(key(name))
+        await until(pilot, lambda: not isinstance(pilot.app.screen, AnswerDialog))
+    ((_, (_, _, answer)),) = bare.calls
+    assert answer.value == {"user": "ana", "password": "s3cret"}
+    assert not file_of(request).exists()
+
+
+async def test_a_text_is_continued_behind_its_draft(bare: RealPort) -> None:
+    request = await bare.ask("input")
+    async with console(bare).run_test() as pilot:
+        await opened(pilot, request)
+        await pilot.press(*"half", "escape")
+        dialog = await opened(pilot, request)
+        await pilot.press(*"way")
+        assert dialog.query_one("#answer", TextArea).text == "halfway"
 
 
 async def test_a_draft_says_that_the_question_has_changed_and_goes_with_it(bare: RealPort) -> None:
@@ -159,5 +192,5 @@ async def test_an_answer_without_input_has_no_draft(bare: RealPort) -> None:
         await pilot.press("a", "escape")
         assert file_of(request).exists()
         await opened(pilot, request)
-        await pilot.press("backspace", "escape")
+        await pilot.press("shift+tab", "backspace", "escape")
         assert not file_of(request).exists()

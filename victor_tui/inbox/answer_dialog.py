@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import ClassVar, Literal
 
 from msgspec.structs import replace
-from textual import work
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
@@ -94,11 +94,13 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
 
     # --- lifecycle -----------------------------------------------------------------------------
 
-    def on_mount(self) -> None:
+    @on(events.Mount)
+    async def start(self) -> None:
+        """Restore the draft and focus a field. Keys wait until this handler returns, so that they reach that field."""
         self._draw_head()
         self._fields.preselect(self.request)
-        self._draft.start(self.request)
-        self._fields.focus_first(self.request)
+        restored = await self._draft.start(self.request)
+        self._fields.focus_first(self.request, restored=restored)
         if self.console.access.refusal("submit", self) is not None:
             self._available.show(self.request, self.now(), self.console.zone)
         self._load()

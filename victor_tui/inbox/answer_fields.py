@@ -27,8 +27,11 @@ class AnswerFields:
     def _comment(self) -> str:
         return self._dialog.query_one("#comment", Input).value
 
-    def focus_first(self, request: RequestInfo) -> None:
-        """Focus the first field of the answer. The body does not scroll to it, so that the question is in sight."""
+    def focus_first(self, request: RequestInfo, *, restored: bool = False) -> None:
+        """Focus the first field of the answer. The body does not scroll to it, so that the question is in sight.
+
+        After a draft was restored, focus the first empty field of a form, and put the cursor behind a text.
+        """
         dialog = self._dialog
         if request.kind == "review" and request.allow_edit:
             field: Widget = dialog.query_one("#answer")
@@ -37,10 +40,17 @@ class AnswerFields:
         elif request.choices:
             field = dialog.query_one("#choices")
         elif request.input_schema is not None:
-            dialog.query_one(Form).focus_first(scroll_visible=False)
+            form = dialog.query_one(Form)
+            if restored:
+                form.focus_first_empty()
+            else:
+                form.focus_first(scroll_visible=False)
             return
         else:
-            field = dialog.query_one("#answer")
+            area = dialog.query_one("#answer", TextArea)
+            if restored:
+                area.move_cursor(area.document.end)
+            field = area
         field.focus(scroll_visible=False)
 
     def preselect(self, request: RequestInfo) -> None:

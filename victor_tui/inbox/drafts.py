@@ -32,27 +32,28 @@ class DraftKeeper:
         self._ended = False
         self._reported = ""
 
-    def start(self, request: RequestInfo) -> None:
-        """Restore the draft into the dialog, if one exists, and show when it was typed."""
+    async def start(self, request: RequestInfo) -> bool:
+        """Restore the draft into the dialog, if one exists, and show when it was typed. Return whether one exists."""
         self._empty = self._last = _snapshot(self._dialog)
         draft = _in_memory.get(self._dialog.app, {}).get(request.id)
         try:
             draft = draft or self._files.read(request.id)
         except DraftError as error:
             self._report(error)
-            return
+            return False
         if draft is None or (draft.engine != self._engine() and draft.run != request.run_id):
-            return
+            return False
         try:
-            _restore(self._dialog, draft.input)
+            await _restore(self._dialog, draft.input)
         except (TypeError, ValueError, KeyError, AttributeError, IndexError):
             self._report(DraftError(f"the draft in {self._files.folder} does not fit this question"))
-            return
+            return False
         self._last = draft.input
         text = f"Draft of {full(draft.at, self._dialog.console.zone)}."
         if draft.revision != request.revision:
             text += f" The question has changed since: revision {draft.revision} then, {request.revision} now. Check it."
         self._dialog.show_error(text, "$warning" if draft.revision != request.revision else "$text-muted")
+        return True
 
     def keep(self, request: RequestInfo) -> None:
         """Write the input if it changed. An input without changes has no draft."""
@@ -125,12 +126,12 @@ def _snapshot(screen: Screen[Any]) -> dict[str, Any]:
     return found
 
 
-def _restore(screen: Screen[Any], draft: Mapping[str, Any]) -> None:
+async def _restore(screen: Screen[Any], draft: Mapping[str, Any]) -> None:
     screen.query_one("#comment", Input).value = draft["comment"]
     for area in screen.query("#answer").results(TextArea):
         area.text = draft.get("answer", area.text)
     for form in screen.query(Form):
-        form.restore(draft.get("form", {}))
+        await form.restore(draft.get("form", {}))
     for chooser in screen.query("#choices").results(OptionList):
         chooser.highlighted = draft.get("highlighted", chooser.highlighted)
         if isinstance(chooser, SelectionList) and "picked" in draft:

@@ -295,29 +295,31 @@ class Form(Vertical):
             found["json"] = self.query_one("#json-text", TextArea).text
         return found
 
-    def restore(self, draft: Mapping[str, Any]) -> None:
-        """Restore the input of a draft."""
+    async def restore(self, draft: Mapping[str, Any]) -> None:
+        """Restore the input of a draft. When this returns, the widgets show it and can get the focus."""
         self.model.restore(draft)
-        self._stale = True
-
-        async def show() -> None:
-            await self._rebuild()
-            if isinstance(draft.get("json"), str):
-                self._json_before = self.model.json()[0]
-                self._show_json(draft["json"])
-            # The dialog has asked for the focus of a row that was replaced.
-            self.call_after_refresh(self.focus_first)
-
-        self.call_next(show)
+        await self._rebuild()
+        if isinstance(draft.get("json"), str):
+            self._json_before = self.model.json()[0]
+            self._show_json(draft["json"])
 
     def focus_first(self, *, scroll_visible: bool = True) -> None:
+        """Focus the first field."""
+        self._focus(self._focusable(), scroll_visible)
+
+    def focus_first_empty(self, *, scroll_visible: bool = True) -> None:
+        """Focus the first field without input, or the first field if all have input."""
+        rows = self._focusable()
+        self._focus([row for row in rows if row.empty] or rows, scroll_visible)
+
+    def _focusable(self) -> list[FieldRow]:
+        return [row for row in self._rows() if row.widget.focusable]
+
+    def _focus(self, rows: list[FieldRow], scroll_visible: bool) -> None:
         if self.as_json:
             self.query_one("#json-text").focus(scroll_visible=scroll_visible)
-            return
-        for row in self._rows():
-            if row.widget.focusable:
-                row.widget.focus(scroll_visible=scroll_visible)
-                return
+        elif rows:
+            rows[0].widget.focus(scroll_visible=scroll_visible)
 
 
 def _same_widget(old: Field, new: Field) -> bool:

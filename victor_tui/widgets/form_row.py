@@ -64,6 +64,11 @@ class FieldRow(Vertical):
     def widget(self) -> Widget:
         return self.query_one(f"#field-{self.name_}")
 
+    @property
+    def empty(self) -> bool:
+        """Whether the field has no input. A check box always has a value."""
+        return not isinstance(self.widget, Tick) and self.read() in (None, "", [])
+
     def show(self, field: Field) -> None:
         """Show another state of the same field: it can have become required."""
         self.field = field
