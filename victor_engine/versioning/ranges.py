@@ -51,9 +51,10 @@ def _bounds(sign: str, text: str) -> Bounds:
     over = low.bump_major() if len(parts) == 1 else low.bump_minor()
     if sign == "~" or (wild is not None and sign in ("", "=")):
         return [(">=", low), ("<", over)]
-    if wild is not None and sign == ">":
+    # npm and Cargo: what a comparison leaves out can be anything, so 1.9 is not greater than 1.
+    if len(parts) < 3 and sign == ">":
         return [(">=", over)]
-    if wild is not None and sign == "<=":
+    if len(parts) < 3 and sign == "<=":
         return [("<", over)]
     return [(sign or "=", low)]
 
