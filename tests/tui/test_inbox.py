@@ -170,8 +170,8 @@ async def test_groups_by_workflow_name_themselves_once(port: Inbox) -> None:
         app = await shown(pilot)
         await pilot.press("B")
         await until(pilot, lambda: ids(app) == port.at(4, 1, 3, 0, 2))
-        assert drawn(app).count("deploy (3)") == 1
-        assert drawn(app).count("ship (2)") == 1
+        assert drawn(app).count("3 × deploy") == 1
+        assert drawn(app).count("2 × ship") == 1
         await pilot.press("B")
         await until(pilot, lambda: ids(app)[1] == port.q[0])
 

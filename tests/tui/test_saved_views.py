@@ -74,6 +74,9 @@ def test_the_file_has_a_limit_and_keeps_all_other_views() -> None:
         save_view(path, SavedView("one more"))
     save_view(path, SavedView("v3", "mine"))
     assert len(read_views(path)) == MAX_VIEWS
+    path.write_text('{"views": [\n  {]')
+    with pytest.raises(ViewsError, match=r"inbox-views.json:2:4: "):
+        read_views(path)
     path.write_text('{"views": [], "future": 1}')
     with pytest.raises(ViewsError, match="future"):
         read_views(path)

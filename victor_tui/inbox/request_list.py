@@ -97,7 +97,8 @@ class WorkflowGroups:
         if not self._shown():
             return request.workflow, "plain"
         if request.id in self._heads:
-            return f"{request.workflow} ({self._counts.get(request.workflow, 0)})", "head"
+            # The number is first: a narrow column cuts the end.
+            return f"{self._counts.get(request.workflow, 0)} × {request.workflow}", "head"
         return "  │", "dim"
 
     def set(self, counts: Mapping[str, int], rows: Sequence[RequestInfo]) -> bool:

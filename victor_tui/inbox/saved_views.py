@@ -7,6 +7,7 @@ cannot be read is reported and never replaced.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ MAX_VIEWS = 100
 """Maximum number of saved views."""
 MAX_NAME = 60
 MAX_BYTES = 256 * 1024
+_BYTE = re.compile(r"\(byte (\d+)\)")
 
 
 class ViewsError(Exception):
@@ -61,9 +63,19 @@ def read_views(path: Path) -> list[SavedView]:
         raise ViewsError(f"{path}: cannot read it: {error.strerror}") from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ViewsError(
-            f"{path}: not a file of saved views: {error}. Correct the file or move it away; it was not changed"
+            f"{path}{_position(text, error)}: not a file of saved views: {error}. Correct the file or move it away; "
+            "it was not changed"
         ) from None
     return sorted(found.views, key=lambda view: view.name.lower())
+
+
+def _position(text: bytes, error: Exception) -> str:
+    """Return `:line:column` of an error that names its byte; empty for another error."""
+    if (found := _BYTE.search(str(error))) is None:
+        return ""
+    before = text[: int(found[1])]
+    column = len(before.rsplit(b"\n", 1)[-1].decode(errors="replace")) + 1
+    return f":{before.count(10) + 1}:{column}"
 
 
 def save_view(path: Path, view: SavedView) -> None:
