@@ -81,3 +81,20 @@ def test_a_workspace_without_files_names_it(tmp_path: Path, capsys: Capture) -> 
     code, said = checked(tmp_path, capsys, {})
     assert code == 2
     assert f"the workspace {tmp_path / 'ws'} has no workflow files" in said
+
+
+def test_a_version_that_the_store_has_with_other_content_is_an_error(tmp_path: Path, capsys: Capture) -> None:
+    """`validate` names the place, the differences and the next free version."""
+    files = {"victor.yaml": "{}\n", "workflows/w.yaml": flow("w", version="1.0.0")}
+    victor = Victor(workspace(tmp_path, files), capsys)
+    assert victor("validate") == 0
+    assert victor("run", "w") == 0
+    assert victor("validate") == 0
+    (victor.root / "workflows/w.yaml").write_text(flow("w", version="1.0.0").replace("x = 1", "x = 2"))
+    for paths in ((), (str(victor.root / "workflows/w.yaml"),)):
+        assert victor("validate", *paths) == 3
+        assert "w.yaml:3:5: error: w 1.0.0 is registered with different content" in victor.out
+        assert "use version 1.0.1" in victor.out
+        assert "Differences: " in victor.out
+    (victor.root / "workflows/w.yaml").write_text(flow("w", version="1.0.1").replace("x = 1", "x = 2"))
+    assert victor("validate") == 0

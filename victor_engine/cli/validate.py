@@ -162,6 +162,34 @@ class Stores:
         name, version = definition.name, normal_version(definition.version)
         return reader.read(lambda connection: queries.version_notice(connection, name, version))
 
+    def conflict(self, workspace: Path, definition: WorkflowDefinition, path: Path) -> str | None:
+        """Return the error of a version that the store has with other content; None without one.
+
+        Raise StoreError if the store cannot be read.
+        """
+        from victor_engine.definition.content import checksum
+        from victor_engine.errors import DefinitionError
+        from victor_engine.versioning import catalog
+
+        reader = self._reader(workspace)
+        if reader is None or definition.version is None:
+            return None
+        content = definition.content or {}
+
+        def look(connection: sqlite3.Connection) -> str | None:
+            if catalog.find_registered(connection, definition, checksum(content)) is not None:
+                return None
+            try:
+                catalog.refuse_conflict(connection, definition, content, str(path.absolute()))
+            except catalog.VersionConflictError as error:
+                return error.message.removeprefix(f"{path.absolute()}: ")
+            return None
+
+        try:
+            return reader.read(look)
+        except DefinitionError:
+            return None  # the version is not valid, which the check of the file reports
+
     def versions(self, workspace: Path) -> dict[str, set[str]]:
         """Return the versions of each workflow in the store; empty if it does not exist or cannot be read."""
         from victor_engine.errors import StoreError
@@ -228,6 +256,9 @@ def _check(
         elif config is not None:
             place = result.readers[definition.name].key_place("version")
             problems += _stored_notice(definition, path, place, stores, config.workspace)
+        if config is not None:
+            place = result.readers[definition.name].key_place("version")
+            problems += _conflict(definition, path, place, stores, config.workspace)
         problems += _secret_key(definition, result.nodes[definition.name], path)
         people = config or load_config(path.resolve().parent)
         problems += check_people(
@@ -300,6 +331,21 @@ def _stored_notice(
         return
     if notice is not None:
         yield _deprecated(definition, path, place, notice)
+
+
+def _conflict(
+    definition: WorkflowDefinition, path: Path, place: tuple[int, int], stores: Stores, workspace: Path
+) -> Iterator[ProblemInfo]:
+    """Yield an error if the store has the version with other content."""
+    from victor_engine.api import ProblemInfo
+    from victor_engine.errors import StoreError
+
+    try:
+        message = stores.conflict(workspace, definition, path)
+    except StoreError:
+        return  # reported with the notice of the version
+    if message is not None:
+        yield ProblemInfo("error", message, str(path), *place)
 
 
 def _deprecated(

@@ -155,6 +155,7 @@ def _is_registered(connection: sqlite3.Connection, piece: WorkflowPiece) -> bool
     wanted = _deprecation(piece.deprecated)
     known = catalog.find_registered(connection, piece, piece.checksum)
     if known is None:
+        catalog.refuse_conflict(connection, piece, jsonio.loads(piece.content), piece.path)
         return False
     stored = facts.deprecation(connection, known.definition_id)
     settled = wanted is None or stored == (wanted[0], wanted[1], wanted[2] and to_us(wanted[2]))

@@ -131,23 +131,14 @@ def register_definition(
     if known is not None:
         return known
     rows = definitions.places(tx, definition.name)
-    taken = {WorkflowVersion.parse(version): (known_id, where) for version, known_id, where in rows}
+    taken = {WorkflowVersion.parse(version) for version, _, _ in rows}
     unversioned = definition.version is None
     if unversioned:
         version = max((v for v in taken if v.major == 0 and v.minor == 0), default=WorkflowVersion(0, 0, 0))
         version = next_free(version, taken)
     else:
         version = WorkflowVersion.parse(_normal(definition))
-        if version in taken:
-            known_id, where = taken[version]
-            lines = [change.describe() for change in diff(_content(tx, known_id), content)]
-            more = f" (and {len(lines) - 8} more)" if len(lines) > 8 else ""
-            raise VersionConflictError(
-                f"{path or definition.name}: {definition.name} {version} is registered with different content"
-                + (f" (from {where})" if where and where != path else "")
-                + f". A version never changes: use version {next_free(version, taken)}. "
-                f"Differences: {'; '.join(lines[:8])}{more}"
-            )
+        refuse_conflict(tx, definition, content, path)
     definition_id = definitions.add(
         tx,
         definition.name,
@@ -165,6 +156,31 @@ def register_definition(
         data={"version": str(version), "checksum": checksum[:12], **({"path": path} if path else {})},
     )
     return Registered(definition_id, str(version), True)
+
+
+def refuse_conflict(
+    source: Source, definition: Declared, content: Mapping[str, Any], path: str | None
+) -> None:
+    """Raise VersionConflictError if the version of a definition is registered with different content.
+
+    The caller has found that this content is not registered (`find_registered`).
+    """
+    if definition.version is None:
+        return
+    version = WorkflowVersion.parse(_normal(definition))
+    rows = definitions.places(source, definition.name)
+    taken = {WorkflowVersion.parse(each): (known_id, where) for each, known_id, where in rows}
+    if version not in taken:
+        return
+    known_id, where = taken[version]
+    lines = [change.describe() for change in diff(_content(source, known_id), content)]
+    more = f" (and {len(lines) - 8} more)" if len(lines) > 8 else ""
+    raise VersionConflictError(
+        f"{path or definition.name}: {definition.name} {version} is registered with different content"
+        + (f" (from {where})" if where and where != path else "")
+        + f". A version never changes: use version {next_free(version, taken)}. "
+        f"Differences: {'; '.join(lines[:8])}{more}"
+    )
 
 
 def put_in_force(tx: Tx, workflow: str, definition_id: int, actor: Actor | None = None) -> None:
