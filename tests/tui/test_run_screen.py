@@ -79,7 +79,7 @@ def opened(run_id: str, pane: str) -> Any:
 SCENES = {
     "attempts": ("failed", "t"),
     "state": ("failed", "s"),
-    "log": ("busy", "l"),
+    "log": ("failed", "l"),
     "graph": ("train", "g"),
     "outline": ("failed", "v"),
 }

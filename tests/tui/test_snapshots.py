@@ -47,7 +47,7 @@ async def test_an_empty_inbox(pictures: Pictures, bare: RealPort) -> None:
         await pictures.take(pilot, "80x24")
 
 
-PAGES = {"timeline": ("v", "right", "right", "right", "right"), "month": ("m", "up"), "month-all": ("m", "a")}
+PAGES = {"timeline": ("v", "right", "right", "right", "right"), "month": ("m", "up"), "month-all": ("m", "o")}
 
 
 async def test_page_of_schedules(pictures: Pictures, live: World) -> None:
