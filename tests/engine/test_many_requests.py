@@ -16,6 +16,7 @@ from victor_engine.cli.main import main
 from victor_engine.engine import Engine
 from victor_engine.hitl import HITLRequest, HITLResponse, HITLStatus, serve
 from victor_engine.identity import user_name
+from victor_engine.people.serving import Report
 
 MANY = 501
 USER = user_name(os.getuid())
@@ -73,19 +74,24 @@ async def test_filters_and_counts_include_requests_beyond_the_page(crowded: tupl
 
 
 async def test_a_program_receives_all_requests(crowded: tuple[Engine, str, Path]) -> None:
-    engine, _mine, _root = crowded
-    seen: set[str] = set()
+    engine, mine, _root = crowded
+    seen: dict[str, str] = {}
 
     class PassesAll:
         async def request_human_input(self, request: HITLRequest) -> HITLResponse:
-            seen.add(request.id)
             return HITLResponse(HITLStatus.PASSED)
 
-    serving = asyncio.create_task(serve(engine, PassesAll()))
+    def note(step: Report) -> None:
+        seen[step.request_id] = step.result
+
+    serving = asyncio.create_task(serve(engine, PassesAll(), report=note))
     async with asyncio.timeout(60):
         while len(seen) <= MANY:
             await asyncio.sleep(0.01)
     serving.cancel()
+    # Its own request is beyond those of another user, which it skips.
+    assert seen.pop(mine) == "passed"
+    assert set(seen.values()) == {"not asked"}
 
 
 async def test_the_command_line_shows_pages_and_the_total(
