@@ -42,14 +42,15 @@ def page() -> str:
         "",
         "The commands and the console use these methods. *Assignee* means that a user whom a request names as an",
         "assignee, directly or through a group, can call the method without the role: for that request, and nothing",
-        "else.",
+        "else. *Asker* means the same for a user with the role `ask`, and the questions that this user asked from a shell.",
         "",
         "| method | role | without the role | effect |",
         "|---|---|---|---|",
     ]
     for name, method in declared().items():
+        others = [word for word, may in (("assignee", method.assignee), ("asker", method.asker)) if may]
         needed = f"`{method.role}`" if method.role is not None else "none"
-        lines.append(f"| `{name}` | {needed} | {'assignee' if method.assignee else ''} | {summary(method)} |")
+        lines.append(f"| `{name}` | {needed} | {', '.join(others)} | {summary(method)} |")
     return "\n".join(lines) + "\n"
 
 

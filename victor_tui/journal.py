@@ -52,7 +52,7 @@ _SHELL: Mapping[str, str] = {
     "claim": "inbox claim {request_id}",
     "release": "inbox release {request_id}",
     "undo_answer": "inbox undo {request_id}",
-    "ask_requester": "inbox ask {request_id} {question}",
+    "ask_requester": "inbox ask-back {request_id} {question}",
     "reply": "inbox reply {request_id} {text}",
     "delegate": "inbox delegate {request_id} {to}",
     "restore_version": "versions restore {workflow} {version}",

@@ -42,7 +42,9 @@ from victor_engine.api.insight import (
     ValueChange,
 )
 from victor_engine.api.people import (
+    ASKED_WORKFLOW,
     DEFAULT_UNDO_SECONDS,
+    MOST_QUESTIONS,
     MOST_UNDO_SECONDS,
     UNDOABLE_KINDS,
     Answer,
@@ -50,6 +52,7 @@ from victor_engine.api.people import (
     HandoverInfo,
     LogTail,
     MessageInfo,
+    Question,
     QueueInfo,
     RequestInfo,
     RequestKind,
@@ -67,6 +70,7 @@ from victor_engine.api.request_text import (
     is_held,
     outcome_text,
     question_text,
+    source_text,
     start_text,
     value_text,
     way_text,
@@ -163,9 +167,11 @@ from victor_engine.domain.transitions import (
 
 __all__ = [
     "ACTIVE_RUN_STATUSES",
+    "ASKED_WORKFLOW",
     "DEFAULT_UNDO_SECONDS",
     "ENGINE_ACTOR",
     "FINAL_RUN_STATUSES",
+    "MOST_QUESTIONS",
     "MOST_UNDO_SECONDS",
     "UNDOABLE_KINDS",
     "Actor",
@@ -237,6 +243,7 @@ __all__ = [
     "Port",
     "PortMethod",
     "ProblemInfo",
+    "Question",
     "QueueInfo",
     "RequestCommand",
     "RequestInfo",
@@ -295,6 +302,7 @@ __all__ = [
     "schedule_refused",
     "shown_roles",
     "sides",
+    "source_text",
     "start_text",
     "value_text",
     "way_text",

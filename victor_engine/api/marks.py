@@ -15,20 +15,24 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 class Mark(NamedTuple):
     """The mark of a method. Without a role, each user who can connect may call it.
 
-    With `assignee`, an assignee may call it without the role, for the requests that name this user.
+    With `assignee`, an assignee may call it without the role, for the requests that name this user. With `asker`, the
+    user who asked a question from a shell may call it without the role, for that question.
     """
 
     kind: Kind
     role: Role | None
     assignee: bool
+    asker: bool
 
 
 _MARKS: dict[Callable[..., Any], Mark] = {}
 
 
-def _mark(kind: Kind, role: Role | None, assignee: bool) -> Callable[[Function], Function]:
+def _mark(
+    kind: Kind, role: Role | None, assignee: bool, asker: bool = False
+) -> Callable[[Function], Function]:
     def mark(function: Function) -> Function:
-        _MARKS[function] = Mark(kind, role, assignee)
+        _MARKS[function] = Mark(kind, role, assignee, asker)
         return function
 
     return mark
@@ -37,18 +41,24 @@ def _mark(kind: Kind, role: Role | None, assignee: bool) -> Callable[[Function],
 @overload
 def query(function: Function) -> Function: ...
 @overload
-def query(*, role: Role | None = Role.VIEWER, assignee: bool = False) -> Callable[[Function], Function]: ...
 def query(
-    function: Callable[..., Any] | None = None, *, role: Role | None = Role.VIEWER, assignee: bool = False
+    *, role: Role | None = Role.VIEWER, assignee: bool = False, asker: bool = False
+) -> Callable[[Function], Function]: ...
+def query(
+    function: Callable[..., Any] | None = None,
+    *,
+    role: Role | None = Role.VIEWER,
+    assignee: bool = False,
+    asker: bool = False,
 ) -> Any:
     """Mark a method that writes nothing, so that a port without an engine supports it."""
-    mark = _mark("query", role, assignee)
+    mark = _mark("query", role, assignee, asker)
     return mark if function is None else mark(function)
 
 
-def action(*, role: Role, assignee: bool = False) -> Callable[[Function], Function]:
+def action(*, role: Role, assignee: bool = False, asker: bool = False) -> Callable[[Function], Function]:
     """Mark a method that changes something, so that a port without an engine refuses it."""
-    return _mark("action", role, assignee)
+    return _mark("action", role, assignee, asker)
 
 
 def own(*, role: Role | None, assignee: bool = False) -> Callable[[Function], Function]:

@@ -182,15 +182,41 @@ class Answer(Struct, frozen=True, omit_defaults=True):
     undo_window: float = 0.0
 
 
+ASKED_WORKFLOW = "asked from a shell"
+"""The workflow of the runs of questions that a user asked without a workflow. Its name is reserved."""
+MOST_QUESTIONS = 20
+"""The number of open questions that a user can have asked."""
+
+
+class Question(Struct, frozen=True, omit_defaults=True):
+    """A question of a user, without a workflow.
+
+    With `choices` the answer is one of them, with `input_schema` (JSON Schema) a value that fits it, and otherwise
+    yes or no. Without a `title`, the first line of the prompt is the title. `timeout` is in seconds. With
+    `allow_self_approval` false, the asker cannot approve.
+    """
+
+    prompt: str
+    title: str = ""
+    choices: tuple[str, ...] = ()
+    input_schema: dict[str, Any] | None = None
+    context: dict[str, Any] = {}
+    assignees: tuple[str, ...] = ()
+    timeout: float | None = None
+    priority: int = 0
+    allow_self_approval: bool = True
+
+
 class RequestQuery(Struct, frozen=True, omit_defaults=True):
     """A filter of requests, and their order. All given conditions must hold.
 
     `statuses` are those of requests, and `held` for answers that can still be undone. `asked` limits the result
     to requests to the calling user: `mine` are assigned by name or claimed, `groups` are assigned through a group
     or role, `anyone` are those without assignees; one of them is sufficient. `named` limits it to requests whose
-    assignees mean the calling user, or in which this user took part, and `request_id` to one request. `answerable`
-    limits it to the queue of the calling user: open requests that the user may answer, that no other user has
-    claimed, and on which the user has not voted. `words` are searched in title, prompt, workflow and node.
+    assignees mean the calling user, or in which this user took part; with `own` they include the questions that this
+    user asked without a workflow. `request_id` limits it to one request. `answerable` limits it to the queue of the
+    calling user: open requests that the user may answer, that no other user has claimed, and on which the user has
+    not voted. `words` are searched in title, prompt, workflow and node.
 
     `limit` and `offset` select a page; with `around`, the page has that request in its middle if it matches.
     `order` is by urgency (answers that can be undone, then open requests by deadline, priority and age, then
@@ -217,6 +243,7 @@ class RequestQuery(Struct, frozen=True, omit_defaults=True):
     around: str | None = None
     request_id: str | None = None
     named: bool = False
+    own: bool = False
 
 
 class RequestPage(Struct, frozen=True, omit_defaults=True):

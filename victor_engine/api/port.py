@@ -41,6 +41,8 @@ class PortMethod:
     """The role that a caller needs; None for each user who can connect."""
     assignee: bool
     """Whether an assignee may call it without the role, for the requests that name this user."""
+    asker: bool
+    """Whether the user who asked a question from a shell may call it without the role, for that question."""
 
     def arguments(self, given: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
         """Return every argument of a call by name, with defaults. Raise TypeError if they do not fit."""
@@ -71,7 +73,7 @@ def declared() -> Mapping[str, PortMethod]:
                 )
             signature = without_self(inspect.signature(function))
             mark = mark_of(function)
-            found[name] = PortMethod(name, mark.kind, protocol, function, signature, mark.role, mark.assignee)
+            found[name] = PortMethod(name, mark.kind, protocol, function, signature, *mark[1:])
     return MappingProxyType(found)
 
 

@@ -8,7 +8,7 @@ import re
 from datetime import datetime
 from typing import Any
 
-from victor_engine.api.people import RequestInfo, StartInfo, WayInfo
+from victor_engine.api.people import ASKED_WORKFLOW, RequestInfo, StartInfo, WayInfo
 
 _NAMED = 2
 """The number of nodes, and of conditions, that a line about a way names."""
@@ -43,6 +43,13 @@ def question_text(request: RequestInfo) -> str:
         return title
     named = title.lower() != f"{request.kind}: {request.node_id}".lower()
     return f"{title} · {line}" if named and title.lower() not in line.lower() else line
+
+
+def source_text(request: RequestInfo) -> str:
+    """Return what asked: the workflow and its node, or the user for a question from a shell."""
+    if request.workflow == ASKED_WORKFLOW:
+        return f"{request.requested_by} from a shell"
+    return f"{request.workflow} / {request.node_id}"
 
 
 def value_text(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from victor_engine.api import (
+    ASKED_WORKFLOW,
     Port,
     RequestInfo,
     RequestQuery,
@@ -17,12 +18,14 @@ from victor_engine.api import (
     outcome_text,
     question_text,
     sides,
+    source_text,
     start_text,
     way_text,
 )
 from victor_engine.cli.audit import export_options, export_requests
 from victor_engine.cli.inbox_actions import COMMANDS, json_option
 from victor_engine.cli.output import local, note_cut, print_json, print_line, span, table, with_port
+from victor_engine.cli.waiting import wait
 from victor_engine.text import plain
 
 STATUSES = tuple(RequestStatus)
@@ -30,7 +33,7 @@ STATUSES = tuple(RequestStatus)
 
 @click.group()
 def inbox() -> None:
-    """List and answer requests from workflows to people."""
+    """List and answer requests to people."""
 
 
 @inbox.command("list")
@@ -80,7 +83,7 @@ def list_(
                 r.id,
                 r.kind,
                 _left(r, now),
-                f"{r.workflow} / {r.node_id}",
+                source_text(r),
                 r.claimed_by or ", ".join(r.assignees) or "anyone",
                 question_text(r),
             )
@@ -106,8 +109,13 @@ def _left(request: RequestInfo, now: datetime) -> str:
 def _show(request: RequestInfo, now: datetime) -> None:
     print_line(f"{request.title}  ({request.kind}, {request.status})")
     print_line(f"request  {request.id}, revision {request.revision}")
-    print_line(f"run      {request.run_id} of {request.workflow} {request.version}, node {request.node_id}")
-    if request.started is not None:
+    if request.workflow == ASKED_WORKFLOW:
+        print_line(f"asked    by {request.requested_by} from a shell (run {request.run_id})")
+    else:
+        print_line(
+            f"run      {request.run_id} of {request.workflow} {request.version}, node {request.node_id}"
+        )
+    if request.started is not None and request.workflow != ASKED_WORKFLOW:
         print_line(f"started  {start_text(request.started).removeprefix('started ')}")
     if request.deadline is not None:
         print_line(f"deadline {local(request.deadline)}. {request.on_timeout_text}")
@@ -217,5 +225,5 @@ def audit(ctx: click.Context, /, **selection: Any) -> None:
     export_requests(ctx, **selection)
 
 
-for command in COMMANDS:
+for command in (*COMMANDS, wait):
     inbox.add_command(command)

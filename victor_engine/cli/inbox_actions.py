@@ -305,12 +305,12 @@ def undo(ctx: click.Context, request: str, as_json: bool) -> None:
     _act(ctx, as_json, lambda port: port.undo_answer(request), lambda done: f"open again: {done.title}")
 
 
-@click.command("ask")
+@click.command("ask-back")
 @click.argument("request")
 @click.argument("question")
 @json_option
 @click.pass_context
-def ask(ctx: click.Context, request: str, question: str, as_json: bool) -> None:
+def ask_back(ctx: click.Context, request: str, question: str, as_json: bool) -> None:
     """Ask the requester of REQUEST a question.
 
     The deadline of the request is suspended until the reply.
@@ -319,6 +319,19 @@ def ask(ctx: click.Context, request: str, question: str, as_json: bool) -> None:
         ctx, as_json, lambda port: port.ask_requester(request, question),
         lambda done: f"asked {done.requested_by} about: {done.title}",
     )  # fmt: skip
+
+
+@click.command("ask", hidden=True)
+@click.argument("request")
+@click.argument("question")
+@json_option
+@click.pass_context
+def ask(ctx: click.Context, request: str, question: str, as_json: bool) -> None:
+    """Ask the requester of REQUEST a question: the former name of `ask-back`."""
+    print_note(
+        "warning: `victor inbox ask` is now `victor inbox ask-back`; version 0.5.0 removes the old name"
+    )
+    ctx.invoke(ask_back, request=request, question=question, as_json=as_json)
 
 
 @click.command("reply")
@@ -331,4 +344,19 @@ def reply(ctx: click.Context, request: str, text: str, as_json: bool) -> None:
     _act(ctx, as_json, lambda port: port.reply(request, text), lambda done: f"replied: {done.title}")
 
 
-COMMANDS = (answer, claim, release, reassign, delegate, push_back, undo, ask, reply)
+@click.command("withdraw")
+@click.argument("request")
+@note_option
+@json_option
+@click.pass_context
+def withdraw(ctx: click.Context, request: str, note: str, as_json: bool) -> None:
+    """Withdraw REQUEST, a question that you asked with `victor ask`."""
+
+    async def work(port: Port) -> None:
+        done = await port.withdraw(request, note)
+        print_json(done) if as_json else print_line(f"withdrawn: {done.title}")
+
+    with_port(ctx, "attach", work)
+
+
+COMMANDS = (answer, claim, release, reassign, delegate, push_back, undo, ask_back, ask, reply, withdraw)

@@ -15,8 +15,9 @@ COMMANDS = {
     "init": ("victor_engine.cli.init", "init", "Write a workspace with one workflow."),
     "new": ("victor_engine.cli.init", "new", "Write the skeleton of a workflow, a schedule or a migration."),
     "run": ("victor_engine.cli.run", "run", "Start a workflow."),
+    "ask": ("victor_engine.cli.ask", "ask", "Ask people a question and wait for the answer."),
     "validate": ("victor_engine.cli.validate", "validate", "Check workflow files."),
-    "inbox": ("victor_engine.cli.inbox", "inbox", "List and answer requests from workflows to people."),
+    "inbox": ("victor_engine.cli.inbox", "inbox", "List and answer requests to people."),
     "audit": ("victor_engine.cli.audit", "audit", "Export and verify the audit trail."),
     "runs": (
         "victor_engine.cli.runs",
@@ -87,6 +88,7 @@ def main(argv: list[str] | None = None) -> int:
 
     The exit codes are 2 usage, 3 definition or configuration, 4 not found, 5 conflict, 6 permission,
     7 no engine, 8 store, 9 an audit chain that is not intact; and of `victor run`: 10 failed, 11 rejected, 12 cancelled.
+    `victor_engine.cli.waiting` has those of `victor ask`.
     """
     try:
         result = cli.main(args=argv, prog_name="victor", standalone_mode=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from victor_engine.api import ProblemInfo
+from victor_engine.api import ASKED_WORKFLOW, ProblemInfo
 from victor_engine.definition import dialect_keys
 from victor_engine.definition.checks.workflow_checks import check_workflow
 from victor_engine.definition.expressions.expression import FunctionRegistry
@@ -172,6 +172,10 @@ def _read_workflow(
     lines: list[str],
 ) -> None:
     before = len(problems.errors)
+    if name == ASKED_WORKFLOW:
+        problems.error(
+            reader.place(), f"the name {name!r} is reserved for questions of users", "Rename the workflow"
+        )
     try:
         definition, readers = build_workflow(name, reader, problems)
         if definition is not None:

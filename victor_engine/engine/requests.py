@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, convert, to_builtins
 from msgspec.structs import replace
 
-from victor_engine.api import Answer, AuditHead, RequestInfo
+from victor_engine.api import Answer, AuditHead, Question, RequestInfo
 from victor_engine.clock import to_us
 from victor_engine.definition.secret_fields import split, with_secrets
+from victor_engine.engine import asking
 from victor_engine.engine.current_workspace import CurrentWorkspace
 from victor_engine.engine.queries import Reader, RequestQueries
 from victor_engine.errors import InvalidAnswerError, UsageError, VictorError
@@ -24,10 +25,12 @@ from victor_engine.people.answers import Decision
 from victor_engine.people.roles import ROLE, Person, exists, look_up, needs_groups, person
 from victor_engine.people.secret_answers import Sealed, require_key, seal
 from victor_engine.people.stored_request import read_row
+from victor_engine.runs.commands import Cancel
 from victor_engine.runs.supervisor import Runtime
 from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.repositories import audit
+from victor_engine.store.repositories.run_rows import StoredRun
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -128,6 +131,32 @@ class RequestService:
 
     async def reply(self, request_id: str, text: str) -> RequestInfo:
         return await self._send(request_id, lambda full: commands.Reply(full, text))
+
+    async def ask(self, question: Question) -> RequestInfo:
+        self._current.require_trust()  # without it, the engine does not act on deadlines and answers
+        question = convert(self._current.masked(to_builtins(question)), Question)
+        asking.check(question)
+        await self._must_exist(question.assignees)
+        actor, config = acting(), self._current.loaded.config.hitl
+        definition = await self._store.write(asking.definition_id)
+        commit = self._store.write(lambda tx: asking.ask(tx, question, actor, definition, config))
+
+        def react(asked: tuple[int, str]) -> None:
+            self._runtime.enqueue(asked[0], question.priority, again=True)
+            self._runtime.deadlines_changed()
+
+        _, request_id = await committed(commit, react)
+        return await self._queries.request(request_id)
+
+    async def withdraw(self, request_id: str, note: str = "") -> RequestInfo:
+        full = await self._reader.read(queries.request_id, request_id)
+        row, actor = await self._reader.read(read_row, full), acting()
+
+        def withdraw(tx: Tx, run: StoredRun) -> None:
+            asking.withdraw(tx, run, full, actor, note)
+
+        await self._runtime.command(Cancel(row.run_id, note), actor, withdraw)
+        return await self._queries.request(full)
 
     async def _send(self, request_id: str, command: Callable[[str], commands.Command]) -> RequestInfo:
         """Commit a command on a request by its full id, and then apply its decision."""

@@ -18,6 +18,7 @@ from victor_engine.reserved import RUN, SECRETS
 from victor_engine.run_instant import instant_in, instant_of_fire
 from victor_engine.runs import run_plans
 from victor_engine.runs.commands import Cancel, Discard, Override, Pause, Redrive, Resume, Retry
+from victor_engine.runs.conflicts import refuse_question
 from victor_engine.scheduling import schedule_commands
 from victor_engine.scheduling.timezones import get_zone
 from victor_engine.store import queries
@@ -172,6 +173,7 @@ class RunService:
         self._current.require_trust()
         expect = self._expect(plan, "rerun", version, state=state)
         ref = await self._ref(run_id)
+        refuse_question(ref.id, ref.workflow)
         actor = acting()
 
         def transition(tx: Tx) -> tuple[int, str, int]:

@@ -200,11 +200,13 @@ def _pass_on(tx: Tx, row: Row, actor: Actor, outcome: str, value: Any, comment: 
     write_event(tx, row, EventKind.REQUEST_PASSED_ON, actor, data)
 
 
-def withdraw_requests(tx: Tx, run_key: int, reason: str, *, cancelled_only: bool = False) -> int:
+def withdraw_requests(
+    tx: Tx, run_key: int, reason: str, *, cancelled_only: bool = False, actor: Actor | None = None
+) -> int:
     """Withdraw the requests of a run that no longer needs answers. Return their number.
 
     Requests with an answer that can still be undone are withdrawn too. With `cancelled_only`, only the requests of
-    cancelled attempts are withdrawn, and the run continues.
+    cancelled attempts are withdrawn, and the run continues. `actor` is the user who withdraws them.
     """
     tx.lock(Root.RUN, run_key)
     found = requests.undecided(tx, run_key, cancelled_only=cancelled_only)
@@ -213,7 +215,7 @@ def withdraw_requests(tx: Tx, run_key: int, reason: str, *, cancelled_only: bool
         requests.withdraw(tx, row.handle)
         secret_answers.delete(tx, run_key, row.handle)
         drop_reminders(tx, row.handle)
-        write_event(tx, row, EventKind.REQUEST_WITHDRAWN, None, {"reason": reason})
+        write_event(tx, row, EventKind.REQUEST_WITHDRAWN, actor, {"reason": reason})
     return len(found)
 
 

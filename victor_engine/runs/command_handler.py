@@ -29,7 +29,7 @@ from victor_engine.runs.commands import (
     decide_retry,
     decide_status,
 )
-from victor_engine.runs.conflicts import why_no_dead_letter
+from victor_engine.runs.conflicts import refuse_question, why_no_dead_letter
 from victor_engine.runs.overrides import check_override
 from victor_engine.runs.redrive import Target, path_of, redrive
 from victor_engine.runs.run_plans import Expect
@@ -82,6 +82,8 @@ class Handler:
         stored = runs.lock(tx, run_key(tx, command.run_id))
         if expect is not None:
             expect(tx, stored)
+        if isinstance(command, Retry | Redrive | Override):
+            refuse_question(stored.id, stored.workflow)
         match command:
             case Pause() | Resume() | Cancel():
                 return self._status(tx, stored, command, actor)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from victor_engine.api import ASKED_WORKFLOW
 from victor_engine.clock import from_us
-from victor_engine.errors import ConflictError
+from victor_engine.errors import ConflictError, UsageError
 from victor_engine.events import EventKind
 from victor_engine.runs.transitions import RunRef
 from victor_engine.store.db import Tx, actor_from_json
@@ -37,3 +38,9 @@ def check_revision(tx: Tx, ref: RunRef, now: int, seen: int | None) -> None:
             f"run {ref.id} has changed since you read it ({last_change(tx, ref.key)}); read it again, then retry",
             revision=now,
         )
+
+
+def refuse_question(run_id: str, workflow: str) -> None:
+    """Raise UsageError if a run is a question from a shell, which only its asker can ask again."""
+    if workflow == ASKED_WORKFLOW:
+        raise UsageError(f"run {run_id} is a question from a shell; to ask it again, use: victor ask")

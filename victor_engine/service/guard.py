@@ -110,20 +110,24 @@ class Guard:
     async def _as_assignee(
         self, actor: Actor, roles: frozenset[Role], method: PortMethod, given: dict[str, Any]
     ) -> dict[str, Any]:
-        """Return the arguments of a call without the role, limited to the requests that ask this user."""
+        """Return the arguments of a call without the role, limited to the requests that ask this user.
+
+        Where the method says so, they include the questions that this user asked without a workflow.
+        """
         assert method.role is not None
         denied = PermissionDeniedError(refusal(method.name, method.role, actor.user, roles, _owner()))
         if not method.assignee:
             raise denied
+        own = method.asker and Role.ASK in roles
         query = given.get("query")
         if isinstance(query, RequestQuery):
             if query.run_id is not None:
                 raise denied  # the error of an unknown or ambiguous id would name runs
-            return {**given, "query": msgspec.structs.replace(query, named=True)}
+            return {**given, "query": msgspec.structs.replace(query, named=True, own=own)}
         if "request_id" not in given:
             return given  # the queue of the calling user
         request = await self._request(given["request_id"], denied if Role.VIEWER not in roles else None)
-        if await self._asks(request):
+        if await self._asks(request, own):
             return given
         if Role.VIEWER in roles and request.assignees:
             raise PermissionDeniedError(
@@ -141,9 +145,9 @@ class Guard:
                 raise hidden from None
             raise
 
-    async def _asks(self, request: RequestInfo) -> bool:
-        """Return whether the acting user is an assignee of a request, or took part in it."""
-        query = msgspec.structs.replace(_ANY, request_id=request.id)
+    async def _asks(self, request: RequestInfo, own: bool) -> bool:
+        """Return whether the acting user is an assignee of a request, or took part in it, or (`own`) asked it."""
+        query = msgspec.structs.replace(_ANY, request_id=request.id, own=own)
         return await self._port.request_count(query) > 0
 
     async def subscribe(self, actor: Actor, after: int) -> AsyncIterator[EventInfo]:
@@ -169,10 +173,10 @@ class Guard:
                 return None
 
     async def _is_about(self, event: EventInfo) -> bool:
-        """Return whether an event is about a request that asks the acting user."""
+        """Return whether an event is about a request that asks the acting user, or that this user asked."""
         if event.request_id is None:
             return False
-        query = msgspec.structs.replace(_ANY, request_id=event.request_id)
+        query = msgspec.structs.replace(_ANY, request_id=event.request_id, own=True)
         return await self._port.request_count(query) > 0
 
 

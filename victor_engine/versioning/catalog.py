@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from victor_engine import jsonio
-from victor_engine.api import Actor, MigrationEdge, MigrationPreview, MigrationStepResult
+from victor_engine.api import ASKED_WORKFLOW, Actor, MigrationEdge, MigrationPreview, MigrationStepResult
 from victor_engine.definition.content import checksum as content_checksum
 from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.definition.stored_content import definition_from_content
@@ -204,7 +204,7 @@ def resolve(source: Source, workflow: str, spec: str | None = None, *, seed: str
 
     Raises NotFoundError, which names the known versions, and VersionRemovedError if only removed versions match.
     """
-    rows = definitions.versions(source, workflow)
+    rows = definitions.versions(source, workflow) if workflow != ASKED_WORKFLOW else []
     if not rows:
         names = definitions.names(source)
         from victor_engine.config.yaml_locations import did_you_mean

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from victor_engine.api.audit import AuditHead, AuditPage, AuditQuery, AuditRecord, AuditReport
 from victor_engine.api.marks import action, query
-from victor_engine.api.people import Answer, QueueInfo, RequestInfo, RequestPage, RequestQuery
+from victor_engine.api.people import Answer, Question, QueueInfo, RequestInfo, RequestPage, RequestQuery
 from victor_engine.api.roles import Role
 
 
@@ -18,12 +18,12 @@ class PeoplePort(Protocol):
     if the request is not open or `revision` is not its current revision.
     """
 
-    @query(assignee=True)
+    @query(assignee=True, asker=True)
     async def requests(self, query: RequestQuery) -> list[RequestInfo]:
         """Return a page of requests in the order of the query."""
         ...
 
-    @query(assignee=True)
+    @query(assignee=True, asker=True)
     async def request_count(self, query: RequestQuery) -> int:
         """Return the total number of requests that match a query, without regard to its page."""
         ...
@@ -38,7 +38,7 @@ class PeoplePort(Protocol):
         """Return the number of requests that wait for the calling user, and the first of them."""
         ...
 
-    @query(assignee=True)
+    @query(assignee=True, asker=True)
     async def request(self, request_id: str) -> RequestInfo:
         """Return one request."""
         ...
@@ -140,7 +140,24 @@ class PeoplePort(Protocol):
         """Ask the requester a question. The deadline of the request is suspended until the reply."""
         ...
 
-    @action(role=Role.OPERATOR, assignee=True)
+    @action(role=Role.OPERATOR, assignee=True, asker=True)
     async def reply(self, request_id: str, text: str) -> RequestInfo:
         """Reply to a question as the requester. The deadline of the request resumes."""
+        ...
+
+    @action(role=Role.ASK)
+    async def ask(self, question: Question) -> RequestInfo:
+        """Ask people a question without a workflow, and return its open request.
+
+        Raise UsageError if the question cannot be asked, and ConflictError if the calling user has too many open
+        questions.
+        """
+        ...
+
+    @action(role=Role.ASK)
+    async def withdraw(self, request_id: str, note: str = "") -> RequestInfo:
+        """Withdraw a question that the calling user asked without a workflow.
+
+        Raise PermissionDeniedError for a question of another user, and ConflictError if it is decided.
+        """
         ...

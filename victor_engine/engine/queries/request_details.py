@@ -8,7 +8,7 @@ from functools import lru_cache
 from msgspec.structs import replace
 
 from victor_engine import jsonio
-from victor_engine.api import RequestInfo, RequestStatus, WayInfo
+from victor_engine.api import ASKED_WORKFLOW, RequestInfo, RequestStatus, WayInfo
 from victor_engine.definition.model import HITLNode
 from victor_engine.definition.stored_content import definition_from_content
 from victor_engine.graph_walk.ways import ways
@@ -22,7 +22,9 @@ def request(connection: sqlite3.Connection, request_id: str) -> RequestInfo:
     found = queries.request(connection, request_id)
     asked = request_details.asked_at(connection, found.id)
     content = definitions.content(connection, asked.definition_id)
-    known = () if content is None else _ways(content[0], content[1], asked.node_id, asked.parent)
+    known: tuple[WayInfo, ...] = ()
+    if content is not None and found.workflow != ASKED_WORKFLOW:  # nothing follows a question from a shell
+        known = _ways(content[0], content[1], asked.node_id, asked.parent)
     return replace(
         found,
         started=request_details.start_of(connection, asked.run_key),

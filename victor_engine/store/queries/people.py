@@ -12,6 +12,7 @@ import msgspec
 
 from victor_engine import jsonio
 from victor_engine.api import (
+    ASKED_WORKFLOW,
     Actor,
     MessageInfo,
     QueueInfo,
@@ -180,6 +181,16 @@ def starters(source: ids.Source, run_key: int) -> list[Actor]:
         (run_key,),
     )
     return [actor_from_json(text) for (text,) in rows]
+
+
+def open_questions(source: ids.Source, uid: int) -> int:
+    """Return the number of open questions that a user asked without a workflow."""
+    (number,) = source.execute(
+        "SELECT COUNT(*) FROM requests q JOIN runs r ON r.key = q.run_key WHERE q.status = 'open' AND q.workflow = ?"
+        " AND json_extract(r.actor, '$.uid') = ?",
+        (ASKED_WORKFLOW, uid),
+    ).fetchone()
+    return int(number)
 
 
 def _infos(connection: sqlite3.Connection, rows: Sequence[Any]) -> list[RequestInfo]:

@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from msgspec import Struct
 
-from victor_engine.api import RequestKind, RequestQuery, RequestStatus
+from victor_engine.api import ASKED_WORKFLOW, RequestKind, RequestQuery, RequestStatus
 from victor_engine.clock import to_us
 from victor_engine.errors import UsageError
 from victor_engine.store.queries import ids
@@ -153,7 +153,7 @@ def _conditions(
         if asks is None:
             raise UsageError("the filters asked, answerable and named need a user")
         if query.named:
-            _add_named(add, asks)
+            _add_named(add, asks, own=query.own)
         if query.asked:
             _add_asked(add, query, asks)
         if query.answerable:
@@ -188,14 +188,25 @@ def _is_for(names: tuple[str, ...], may: int = 1) -> str:
     )
 
 
-def _add_named(add: Callable[..., None], asks: Asks) -> None:
-    """Add the condition that a request asks a user by name, group or role, or that this user took part in it."""
+def _add_named(add: Callable[..., None], asks: Asks, *, own: bool) -> None:
+    """Add the condition that a request asks a user by name, group or role, or that this user took part in it.
+
+    With `own`, questions that the user asked without a workflow fulfil it too.
+    """
     names = (*asks.name, *asks.groups)
     took_part = (
         "json_extract(q.claimed_by, '$.uid') = ?"
         " OR EXISTS (SELECT 1 FROM votes v WHERE v.request_key = q.key AND v.uid = ?)"
     )
-    add(f"({_is_for(names)} OR {took_part})", *names, asks.uid, asks.uid)
+    if own:
+        asked = (
+            "q.workflow = ? AND EXISTS (SELECT 1 FROM runs r WHERE r.key = q.run_key"
+            " AND json_extract(r.actor, '$.uid') = ?)"
+        )
+        values = (*names, asks.uid, asks.uid, ASKED_WORKFLOW, asks.uid)
+        add(f"({_is_for(names)} OR {took_part} OR ({asked}))", *values)
+    else:
+        add(f"({_is_for(names)} OR {took_part})", *names, asks.uid, asks.uid)
 
 
 def _add_asked(add: Callable[..., None], query: RequestQuery, asks: Asks) -> None:

@@ -9,7 +9,7 @@ from math import ceil
 
 from msgspec import Struct
 
-from victor_engine.api import ACTIVE_RUN_STATUSES, RunQuery, RunStats, StatsBucket
+from victor_engine.api import ACTIVE_RUN_STATUSES, ASKED_WORKFLOW, RunQuery, RunStats, StatsBucket
 from victor_engine.clock import from_us, to_us
 from victor_engine.store.queries.run_filters import conditions, walks
 from victor_engine.store.queries.typical_durations import percentile
@@ -73,6 +73,9 @@ def _newest(connection: sqlite3.Connection, query: RunQuery) -> tuple[list[_Row]
     """The newest runs that fit, and whether there may be older ones."""
     limit = max(0, min(query.limit, LOOK_BACK))
     where, values = conditions(connection, query)
+    if query.workflow is None:  # a question from a shell says nothing about workflows
+        where.append("r.workflow <> ?")
+        values.append(ASKED_WORKFLOW)
     cut = False
     if walks(query):
         (last,) = connection.execute("SELECT COALESCE(MAX(key), 0) FROM runs").fetchone()

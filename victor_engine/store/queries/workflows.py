@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from victor_engine import jsonio
-from victor_engine.api import VersionInfo, VersionsShown, VersionStatus, WorkflowInfo
+from victor_engine.api import ASKED_WORKFLOW, VersionInfo, VersionsShown, VersionStatus, WorkflowInfo
 from victor_engine.clock import from_us
 from victor_engine.precedence import version_order
 from victor_engine.store.db import actor_from_json
@@ -118,6 +118,8 @@ def workflows(
 ) -> list[WorkflowInfo]:
     """Every workflow that was ever registered (or one), by name, with its versions, newest first.
 
+    The definition of questions from a shell is not one of them.
+
     `shown` leaves versions out: with `heads` each workflow has its current one alone, with `notices`
     there are only those that are deprecated or removed.
     """
@@ -147,7 +149,9 @@ def workflows(
 
 
 def _known(connection: sqlite3.Connection, only: str | None) -> dict[str, list[_Known]]:
-    where, given = ("", ()) if only is None else (" WHERE workflow = ?", (only,))
+    where, given = " WHERE workflow <> ?", [ASKED_WORKFLOW]
+    if only is not None:
+        where, given = f"{where} AND workflow = ?", [*given, only]
     rows = connection.execute(
         f"SELECT workflow, id, version, deprecated, removed FROM definitions{where} ORDER BY workflow", given
     )

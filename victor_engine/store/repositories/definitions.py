@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from victor_engine.api import Actor
+from victor_engine.api import ASKED_WORKFLOW, Actor
 from victor_engine.store.locks import Root
 from victor_engine.store.queries.ids import Source
 from victor_engine.store.repositories.checks import expect_one
@@ -57,8 +57,10 @@ def is_known(source: Source, workflow: str) -> bool:
 
 
 def names(source: Source) -> list[str]:
-    """Return the names of all registered workflows, in order."""
-    rows = source.execute("SELECT DISTINCT workflow FROM definitions ORDER BY workflow")
+    """Return the names of all registered workflows, in order, without that of questions from a shell."""
+    rows = source.execute(
+        "SELECT DISTINCT workflow FROM definitions WHERE workflow <> ? ORDER BY workflow", (ASKED_WORKFLOW,)
+    )
     return [workflow for (workflow,) in rows]
 
 
