@@ -19,6 +19,8 @@ from victor_engine.engine import Engine
 from victor_engine.errors import StorageError
 from victor_engine.identity import acting_as
 from victor_engine.runs.transitions import RunRef
+from victor_engine.service import connect
+from victor_engine.service.paths import Paths
 from victor_engine.store.db import Tx
 from victor_engine.store.outage import RETRY_SECONDS
 
@@ -192,3 +194,43 @@ async def test_an_engine_that_stops_during_an_outage_repeats_the_attempt(tmp_pat
         ("work", "succeeded"),
         ("after", "succeeded"),
     ]
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_store_that_was_removed_or_replaced_acknowledges_nothing(
+    tmp_path: Path, replaced: bool
+) -> None:
+    async with world(tmp_path) as w:
+        path = w.engine.store.path
+        away = path.with_name("away.db")
+        path.rename(away)
+        if replaced:
+            path.write_bytes(away.read_bytes())
+        with pytest.raises(StorageError, match="was removed or replaced while the engine runs"):
+            await w.engine.start_run("flow")
+        info = await w.until(lambda info: info.storage is not None)
+        assert info.storage is not None
+        assert "Put it back" in info.storage.message
+        assert await w.engine.runs(RunQuery(workflow="flow")) == []
+        path.unlink(missing_ok=True)
+        away.rename(path)
+        await w.back()
+        assert (await w.engine.start_run("flow")).workflow == "flow"
+        await started(w.engine, (await w.engine.runs(RunQuery(workflow="flow")))[0].id)
+        await go_on(tmp_path)
+
+
+async def test_an_idle_engine_notices_that_its_store_was_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connect, "WORKSPACE_CHECK", 0.01)
+    paths = Paths(workspace(tmp_path, FILES), tmp_path / "state")
+    with acting_as(ME):
+        engine = await connect.open_engine(paths)
+        try:
+            paths.db_path.unlink()
+            async with asyncio.timeout(20):
+                while (await engine.engine()).storage is None:
+                    await asyncio.sleep(0.01)
+        finally:
+            await engine.close()

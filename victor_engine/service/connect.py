@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +16,9 @@ from victor_engine.errors import (
     EngineUnavailableError,
     FencedError,
     PermissionDeniedError,
+    StorageError,
     StoreError,
+    VictorError,
 )
 from victor_engine.identity import current_actor, local_actor, user_name
 from victor_engine.service.engine_lock import EngineLock, engine_owner
@@ -74,10 +76,21 @@ async def _wait_for_lock(lock: EngineLock, mode: str, socket: Path | str) -> Non
             await asyncio.sleep(0.1)
 
 
+async def _check_files(engine: Engine) -> None:
+    """Begin a storage outage if the files of the store were removed or replaced, also if nothing is written."""
+    try:
+        engine.store.files.check()
+    except StorageError:
+        if engine.store.outage is None:
+            with suppress(VictorError):
+                await engine.store.write(lambda tx: None)
+
+
 async def _keep_workspace(engine: Engine, lock: WorkspaceLock) -> None:
     """Lock a directory that replaces the workspace; stop the engine if another engine has the lock."""
     while True:
         await asyncio.sleep(WORKSPACE_CHECK)
+        await _check_files(engine)
         try:
             lock.acquire()
         except EngineLockedError as error:

@@ -27,6 +27,7 @@ from victor_engine.errors import FencedError, StorageError, StoreError, VictorEr
 from victor_engine.events import EventKind
 from victor_engine.private import make_directory, open_file
 from victor_engine.store import pragmas, schema
+from victor_engine.store.file_identity import OpenFiles
 from victor_engine.store.group import roll_back, run_group
 from victor_engine.store.outage import RETRY_SECONDS, Job, Outage, storage_error
 from victor_engine.store.transaction import Tx, actor_from_json, actor_json
@@ -99,6 +100,7 @@ class Store:
             raise StoreError(f"{path}: cannot open the database: {error.strerror or error}") from error
         self._writer: sqlite3.Connection | None = connect(path)
         schema.migrate(self._writer, str(path))
+        self.files = OpenFiles(path)
 
     # --- writing ---------------------------------------------------------------------------
 
@@ -261,6 +263,7 @@ class Store:
         return events
 
     def _begin(self, connection: sqlite3.Connection, now: datetime) -> Tx:
+        self.files.check()
         connection.execute("BEGIN IMMEDIATE")
         self._check_epoch(connection)
         return self.transaction(connection, now)
