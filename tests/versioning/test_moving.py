@@ -27,6 +27,7 @@ from victor_engine.engine import Engine
 from victor_engine.errors import ConflictError, NotFoundError, UntrustedError, VictorError
 from victor_engine.store.state import run_state
 from victor_engine.versioning import MigrationError
+from victor_engine.work import migration_worker
 
 V1 = """
   - {id: first, type: transform, transform: "a = 1", next: [ok]}
@@ -366,6 +367,80 @@ async def test_a_dead_letter_is_redriven_on_another_version_through_a_custom_ste
         await engine.redrive_run(run_id, version="2.0.0")
         found = await until_end(engine, run_id)
         assert (found.run.status, found.state["a"], found.state["done"]) == ("succeeded", 2, 1)
+
+
+ENDLESS = """
+import os
+import time
+
+def loop(state):
+    while True:
+        pass
+
+def leave(state):
+    os._exit(0)
+
+def change(state):
+    return state | {"a": 5}
+"""
+
+
+async def test_a_function_that_never_returns_or_ends_its_process_does_not_stop_the_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migration_worker, "SECONDS", 3)
+    failing = V1.replace('"done = 1"', '"done = nowhere"')
+    edges = {
+        "c": ("3.0.0", "{type: custom, handler: 'moves:loop'}"),
+        "d": ("4.0.0", "{type: custom, handler: 'moves:leave'}"),
+    }
+    files = {
+        f"workflows/{name}.yaml": file(
+            version, V1, f"{{from: 1.0.0, to: {version}, breaking: true, steps: [{step}]}}"
+        )
+        for name, (version, step) in edges.items()
+    }
+    root = two(tmp_path, V1, old=failing, **files, **{"moves.py": ENDLESS})
+    async with engine_on(root) as engine:
+        run_id, asked = await waiting(engine)
+        before = await row(engine, run_id)
+        slow = asyncio.ensure_future(engine.plan_migration(MigrationSpec("w", "3.0.0", run_ids=(run_id,))))
+        assert await row(engine, run_id) == before  # the store answers meanwhile
+        assert not slow.done()
+        (moved,) = (await slow).runs
+        assert moved.outcome == "refused"
+        assert "1.0.0->3.0.0, step 1" in moved.reason
+        assert "within 3 seconds" in moved.reason
+        (moved,) = await move(engine, run_id, to="4.0.0")
+        assert "step 1" in moved.reason
+        assert "ended before the function returned" in moved.reason
+
+        schedule = await engine.add_schedule(ScheduleSpec("w", cron="@daily", version="1.0.0"))
+        spec = MigrationSpec("w", "4.0.0", schedule_ids=(schedule.id,))
+        (kept,) = (await engine.migrate_runs(spec)).schedules
+        assert (kept.outcome, "ended before the function returned" in kept.reason) == ("refused", True)
+
+        await engine.answer(asked.id, asked.revision, Answer(outcome="approved"))
+        assert (await until_end(engine, run_id)).run.status == "failed"
+        before = await row(engine, run_id)
+        with pytest.raises(MigrationError, match="ended before the function returned"):
+            await engine.redrive_run(run_id, version="4.0.0")
+        assert await row(engine, run_id) == before
+
+
+async def test_a_function_is_read_again_when_its_file_changes(tmp_path: Path) -> None:
+    root = two(tmp_path, V1 + "\n", to_2("{type: custom, handler: 'moves:change'}"), **{"moves.py": ENDLESS})
+    async with engine_on(root) as engine:
+        run_id, _ = await waiting(engine)
+        schedule = await engine.add_schedule(ScheduleSpec("w", cron="@daily", version="1.0.0"))
+        spec = MigrationSpec("w", "2.0.0", run_ids=(run_id,), schedule_ids=(schedule.id,))
+        assert "5" in str((await engine.plan_migration(spec)).runs[0].steps)
+        (root / "moves.py").write_text(ENDLESS.replace("5", "6"))
+        done = await engine.migrate_runs(spec)
+        assert (done.runs[0].outcome, done.schedules[0].outcome) == ("migrated", "migrated")
+        assert (await answer_and_end(engine, run_id)).state["a"] == 6
+        changed = await engine.schedule(schedule.id)
+        assert (changed.spec.version, changed.spec.initial_state) == ("2.0.0", {"a": 6})
 
 
 async def test_a_custom_step_of_a_workspace_that_is_not_trusted_is_not_executed(tmp_path: Path) -> None:

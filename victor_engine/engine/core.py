@@ -120,7 +120,7 @@ class Engine(Port):
             anyone=self.rights.may_answer_anyones,
             watched=True,
             problems=current.problems,
-            load_function=current.load_function,
+            migration_functions=current.migration_functions,
             check_start=execution.starting.check,
             none_of=Reach(lambda: current.loaded.config, clock).none_of,
         )

@@ -15,8 +15,8 @@ from victor_engine.engine.workspace import load_workspace
 from victor_engine.errors import UntrustedError, UsageError
 from victor_engine.loading.loader import Loader, Order
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars
-from victor_engine.versioning import catalog
 from victor_engine.work.bindings import BindingTable
+from victor_engine.work.migration_functions import MigrationFunctions
 
 T = TypeVar("T")
 
@@ -55,6 +55,7 @@ class CurrentWorkspace:
         self.loaded = loaded
         self.loading = asyncio.Lock()
         """Held from the read of the files until they are in use, so that loads do not overlap."""
+        self.migration_functions = MigrationFunctions(source.path, lambda: self.trusted)
         self._loader = loader
 
     @classmethod
@@ -70,6 +71,7 @@ class CurrentWorkspace:
     async def close(self) -> None:
         """Stop the reader of the files and the processes of the bindings."""
         await self._loader.close()
+        await self.migration_functions.close()
         await self.bindings().close()
 
     def replace(self, workspace: Workspace) -> Workspace:
@@ -103,15 +105,6 @@ class CurrentWorkspace:
                 f"{self.path} is not trusted, so the engine executes nothing in it; review its content with "
                 f"`victor --workspace {self.path} trust --show`, then run `victor --workspace {self.path} trust`"
             )
-
-    def load_function(self) -> catalog.Load | None:
-        """Return the loader of functions of the workspace; None if the workspace is not trusted."""
-        if not self.trusted:
-            return None
-        from victor_engine.work.python_worker import load_function
-
-        workspace = str(self.path)
-        return lambda reference: load_function(reference, workspace)
 
     def masked(self, value: T) -> T:
         """Return a value from a user with its secrets masked, because secrets are not stored."""

@@ -70,7 +70,7 @@ class Execution:
             resolve=self.starting.resolve,
             max_concurrent_runs=config.scheduler.max_concurrent_runs,
             mask=lambda text: current.bindings().secrets.masker.text(text),
-            load_functions=current.load_function,
+            migration_functions=current.migration_functions,
             before_completion=run_endings.lock,
             on_completion=self._run_ending,
             on_finished=self._run_finished,

@@ -20,6 +20,7 @@ from victor_engine.store.repositories import schedules
 from victor_engine.versioning import aliases, catalog
 from victor_engine.versioning.diff import change_lines
 from victor_engine.versioning.migration_steps import MigrationError
+from victor_engine.work.migration_functions import Calls
 
 KIND = "migration"
 """The kind of these plans."""
@@ -72,7 +73,7 @@ class Planner:
     """The planner of a migration on one snapshot of the store. It caches definitions and migration paths."""
 
     def __init__(
-        self, connection: sqlite3.Connection, spec: MigrationSpec, now: datetime, load: catalog.Load | None
+        self, connection: sqlite3.Connection, spec: MigrationSpec, now: datetime, calls: Calls | None
     ) -> None:
         if not (spec.run_ids or spec.from_version or spec.schedule_ids):
             raise UsageError("a migration needs run ids, a version to migrate from, or schedule ids")
@@ -81,7 +82,7 @@ class Planner:
         self.connection = connection
         self.spec = spec
         self.now = now
-        self._load = load
+        self._load = None if calls is None else calls.load
         self._definitions: dict[int, tuple[WorkflowDefinition, str]] = {}
         self._routes: dict[int, Route | VictorError] = {}
         # Runs cannot migrate to a removed version, because new runs cannot start on it either.

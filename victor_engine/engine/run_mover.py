@@ -39,6 +39,7 @@ from victor_engine.scheduling import schedule_commands
 from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.repositories.run_rows import ref_of, status_and_priority
+from victor_engine.work.migration_functions import Calls
 
 AT_ONCE = 250
 """Maximum runs that are planned on one snapshot and then migrated, which limits the age of a plan."""
@@ -65,7 +66,7 @@ class RunMover:
         self._current = current
         self._execution = execution
         self._runs = runs
-        self._load_function = current.load_function
+        self._functions = current.migration_functions
 
     async def migrate_runs(
         self, spec: MigrationSpec, note: str = "", plan: str | None = None
@@ -78,7 +79,7 @@ class RunMover:
         actor = acting()
 
         def select(connection: sqlite3.Connection) -> tuple[str, int, list[int], list[RunMove]]:
-            planner = Planner(connection, spec, self.clock.now(), self._load_function())
+            planner = Planner(connection, spec, self.clock.now(), None)
             return planner.to_version, planner.target.id, planner.keys(), planner.not_found
 
         version, target, keys, results = await self.store.read(select)
@@ -98,7 +99,7 @@ class RunMover:
         items = {item.id.removeprefix("run "): item for item in plan.items if item.id.startswith("run ")}
 
         def look(connection: sqlite3.Connection) -> tuple[str, int, dict[str, int]]:
-            planner = Planner(connection, spec, self.clock.now(), self._load_function())
+            planner = Planner(connection, spec, self.clock.now(), None)
             planner.check(plan)
             ready = [run_id for run_id, item in items.items() if item.effect]
             return planner.to_version, planner.target.id, queries.run_keys(connection, ready)
@@ -116,11 +117,11 @@ class RunMover:
         return MigrationReport(spec.workflow, version, True, tuple(runs), tuple(schedules))
 
     async def _plan(self, spec: MigrationSpec, keys: list[int]) -> list[Plan]:
-        def look(connection: sqlite3.Connection) -> list[Plan]:
-            planner = Planner(connection, spec, self.clock.now(), self._load_function())
+        def look(connection: sqlite3.Connection, calls: Calls | None) -> list[Plan]:
+            planner = Planner(connection, spec, self.clock.now(), calls)
             return list(planner.plans(keys))
 
-        return await self.store.read(look)
+        return await self._functions.settled(lambda calls: self.store.read(lambda c: look(c, calls)))
 
     async def _move_some(
         self,
@@ -205,8 +206,14 @@ class RunMover:
             schedule_commands.edit(tx, move.schedule_id, changed, actor=actor, note=note)
             return msgspec.structs.replace(move, outcome="migrated")
 
-        def transition(tx: Tx) -> list[ScheduleMove]:
-            planner = Planner(tx.connection, spec, self.clock.now(), self._load_function())
+        def transition(tx: Tx, calls: Calls | None) -> list[ScheduleMove]:
+            planner = Planner(tx.connection, spec, self.clock.now(), calls)
+            done = moved(tx, planner)
+            if calls is not None:
+                calls.check()
+            return done
+
+        def moved(tx: Tx, planner: Planner) -> list[ScheduleMove]:
             if plan is None:
                 return [move_one(tx, move, changed) for move, _, changed in planner.schedules()]
             done = []
@@ -228,7 +235,9 @@ class RunMover:
 
         if not (spec.schedules or spec.schedule_ids):
             return []
-        found = await self.store.write(transition)
+        found = await self._functions.settled(
+            lambda calls: self.store.write(lambda tx: transition(tx, calls))
+        )
         if found:
             await self._execution.refresh()
         return found

@@ -61,23 +61,28 @@ class Handler:
     Args:
         definition: Returns a definition and its version by the id of the definition.
         resolve: Returns the start of a run for a version, range or alias of a workflow.
-        load_functions: Returns the loader of the functions of custom migration steps; None if they may not run.
     """
 
     def __init__(
         self,
         definition: Callable[[sqlite3.Connection, int], tuple[WorkflowDefinition, str]],
         resolve: Resolve,
-        load_functions: Callable[[], Load | None],
     ) -> None:
         self._definition = definition
         self._resolve = resolve
-        self._load_functions = load_functions
 
-    def commit(self, tx: Tx, command: Command, actor: Actor, expect: Expect | None = None) -> Outcome:
+    def commit(
+        self,
+        tx: Tx,
+        command: Command,
+        actor: Actor,
+        expect: Expect | None = None,
+        load: Load | None = None,
+    ) -> Outcome:
         """Commit a command in a transition. Raise NotFoundError, UsageError or ConflictError if it is refused.
 
-        `expect` refuses the command if the run is not as a plan showed it.
+        `expect` refuses the command if the run is not as a plan showed it. `load` loads the functions of custom
+        migration steps; without it they may not run.
         """
         stored = runs.lock(tx, run_key(tx, command.run_id))
         if expect is not None:
@@ -90,7 +95,7 @@ class Handler:
             case Retry():
                 return self._retry(tx, stored, command, actor)
             case Redrive():
-                return self._redrive(tx, stored, command, actor)
+                return self._redrive(tx, stored, command, actor, load)
             case Override():
                 return self._override(tx, stored, command, actor)
             case Discard():
@@ -111,13 +116,15 @@ class Handler:
         _event(tx, stored, EventKind.RUN_RESUMED, actor, data)
         return Outcome(stored.ref, "queued", stored.priority)
 
-    def _redrive(self, tx: Tx, stored: StoredRun, command: Redrive, actor: Actor) -> Outcome:
+    def _redrive(
+        self, tx: Tx, stored: StoredRun, command: Redrive, actor: Actor, load: Load | None
+    ) -> Outcome:
         new_id = stored.definition_id
         if command.version is not None:
             new_id = self._resolve(tx, stored.workflow, command.version).definition_id
         _, old_version = self._definition(tx.connection, stored.definition_id)
         definition, version = self._definition(tx.connection, new_id)
-        path = path_of(tx, stored.workflow, old_version, version, self._load_functions())
+        path = path_of(tx, stored.workflow, old_version, version, load)
         target = Target(new_id, definition, version, old_version, path)
         redrive(tx, stored, actor, command, target)
         return Outcome(stored.ref, "queued", stored.priority)

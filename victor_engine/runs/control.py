@@ -31,6 +31,7 @@ from victor_engine.runs.slots import ActiveRun, Slots
 from victor_engine.runs.transitions import RunRef
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.repositories import attempt_rows, run_rows
+from victor_engine.work.migration_functions import Calls, MigrationFunctions
 from victor_engine.work.process import end_process_group
 
 log = logging.getLogger(__name__)
@@ -45,11 +46,19 @@ async def _ended(task: asyncio.Task[None]) -> None:
 class Control:
     """Executes the commands of operators, and ends or pauses the runs that are stored as cancelling or pausing."""
 
-    def __init__(self, store: Store, slots: Slots, completion: Completion, handler: Handler) -> None:
+    def __init__(
+        self,
+        store: Store,
+        slots: Slots,
+        completion: Completion,
+        handler: Handler,
+        functions: MigrationFunctions,
+    ) -> None:
         self._store = store
         self._slots = slots
         self._completion = completion
         self._handler = handler
+        self._functions = functions
         self._exclusive: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         """The locks of runs to which a caller has exclusive access."""
         self.tasks: set[asyncio.Task[None]] = set()
@@ -66,7 +75,12 @@ class Control:
 
         Raise NotFoundError, UsageError or ConflictError, with nothing changed, if the command is refused.
         """
-        commit = self._store.write(lambda tx: self._handler.commit(tx, command, actor, expect))
+        if isinstance(command, Redrive):
+            await self._functions.settled(
+                lambda calls: self._requeued(self._commit(command, actor, expect, calls))
+            )
+            return
+        commit = self._commit(command, actor, expect)
         match command:
             case Cancel():
                 await self._carry_out(commit, lambda done: self.carry_out_cancel(done.ref, again=True))
@@ -74,12 +88,21 @@ class Control:
                 await self._carry_out(commit, lambda done: self._hold(done.ref, done.status))
             case Resume():
                 await committed(commit, self._enqueue)
-            case Retry() | Redrive():
-                await committed(commit, lambda done: self._slots.enqueue(done.ref.key, done.priority, True))
+            case Retry():
+                await self._requeued(commit)
             case Override():
                 await committed(commit, lambda done: self._apply_limits(done, command.retry_now))
             case Discard():
                 await commit
+
+    def _commit(
+        self, command: Command, actor: Actor, expect: Expect | None, calls: Calls | None = None
+    ) -> asyncio.Future[Outcome]:
+        load = None if calls is None else calls.load
+        return self._store.write(lambda tx: self._handler.commit(tx, command, actor, expect, load))
+
+    async def _requeued(self, commit: asyncio.Future[Outcome]) -> None:
+        await committed(commit, lambda done: self._slots.enqueue(done.ref.key, done.priority, True))
 
     async def _carry_out(
         self, commit: asyncio.Future[T], work: Callable[[T], Coroutine[Any, Any, None]]

@@ -40,10 +40,10 @@ from victor_engine.store.db import Store, Tx
 from victor_engine.store.repositories import attempt_rows, runs
 from victor_engine.store.runs import Created, NewRun, Start, create_run
 from victor_engine.versioning import catalog
-from victor_engine.versioning.catalog import Load
 from victor_engine.work.attempt_log import LogWriter
 from victor_engine.work.calls import RunIdentity
 from victor_engine.work.evaluation import Evaluator
+from victor_engine.work.migration_functions import MigrationFunctions, NoFunctions
 
 if TYPE_CHECKING:
     from victor_engine.work.bindings import BindingTable
@@ -81,7 +81,7 @@ class Runtime:
         resolve: Resolve = newest,
         max_concurrent_runs: int = 10,
         mask: Callable[[str], str] = lambda text: text,
-        load_functions: Callable[[], Load | None] = lambda: None,
+        migration_functions: MigrationFunctions | None = None,
         before_completion: BeforeCompletion = lambda tx, run: None,
         on_completion: OnCompletion = lambda tx, run, status: None,
         on_finished: OnFinished = lambda schedule_id, ending: None,
@@ -105,8 +105,10 @@ class Runtime:
             on_completion,
             on_finished,
         )
-        handler = Handler(self.loader.definition, resolve, load_functions)
-        self.control = Control(store, self.slots, self.completion, handler)
+        handler = Handler(self.loader.definition, resolve)
+        self.control = Control(
+            store, self.slots, self.completion, handler, migration_functions or NoFunctions()
+        )
         self._services = RunServices(
             decision=self.decisions.wait,
             deadlines_changed=self.decisions.deadlines_changed,

@@ -26,6 +26,10 @@ class MigrationError(VictorError, ValueError):
     exit_code = 3
 
 
+class FunctionFailedError(Exception):
+    """The function of a custom step failed in a process of its own. The message is complete."""
+
+
 class MigrationType(StrEnum):
     """The types of steps. Node and edge steps change the position of a run, field steps its state."""
 
@@ -289,6 +293,8 @@ def _custom(step: MigrationStep, state: State) -> State:
     handler = load_handler(step.custom_handler)
     try:
         result = handler(copy.deepcopy(state))
+    except FunctionFailedError as error:
+        raise MigrationError(str(error)) from error
     except (
         Exception,
         SystemExit,

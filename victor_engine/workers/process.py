@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -89,9 +90,10 @@ class WorkerProcess:
             self._rest += data
 
     def kill(self) -> None:
-        """Kill the process. Can be called in any thread."""
-        with contextlib.suppress(OSError):
-            self._child.kill()
+        """Kill the process and the processes that it started. Can be called in any thread."""
+        if self._child.returncode is None:
+            with contextlib.suppress(OSError):
+                os.killpg(self._child.pid, signal.SIGKILL)
 
     def end(self) -> int:
         """Kill the process, wait for it, and return its exit status (the negative signal number, as Popen)."""

@@ -14,14 +14,13 @@ from victor_engine.engine.queries.runs import RunQueries
 from victor_engine.engine.queries.schedules import ScheduleQueries, exclusion
 from victor_engine.engine.queries.versions import (
     CheckStart,
-    LoadFunction,
     Problems,
     VersionQueries,
-    no_functions,
     no_problems,
 )
 from victor_engine.people.groups import Groups
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars
+from victor_engine.work.migration_functions import MigrationFunctions, NoFunctions
 
 __all__ = [
     "Queries",
@@ -57,7 +56,7 @@ class Queries:
         anyone: Callable[[Actor], Awaitable[bool]],
         watched: bool,
         problems: Problems = no_problems,
-        load_function: LoadFunction = no_functions,
+        migration_functions: MigrationFunctions | None = None,
         check_start: CheckStart | None = None,
         none_of: NoneOf = reach_all,
     ) -> Queries:
@@ -70,5 +69,5 @@ class Queries:
             RunQueries(reader, clock),
             ScheduleQueries(reader, clock, calendars, defaults, watched=watched),
             RequestQueries(reader, roles, groups, anyone, clock, none_of),
-            VersionQueries(reader, clock, problems, load_function, check_start),
+            VersionQueries(reader, clock, problems, migration_functions or NoFunctions(), check_start),
         )

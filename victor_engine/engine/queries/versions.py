@@ -29,13 +29,10 @@ from victor_engine.store import queries
 from victor_engine.versioning import catalog
 from victor_engine.versioning.aliases import rolls_back_to
 from victor_engine.versioning.diff import compare
+from victor_engine.work.migration_functions import Calls, MigrationFunctions
 
 Problems = Callable[[], Mapping[str, Sequence[ProblemInfo]]]
 """Returns the problems of the workspace by workflow."""
-
-LoadFunction = Callable[[], "catalog.Load | None"]
-"""Returns the loader of functions of the workspace; None if the workspace is not trusted."""
-
 
 CheckStart = Callable[[sqlite3.Connection, int], object]
 """Raises DefinitionError for a definition on which no run can start here."""
@@ -46,11 +43,6 @@ def no_problems() -> Mapping[str, Sequence[ProblemInfo]]:
     return {}
 
 
-def no_functions() -> catalog.Load | None:
-    """Return None, because the workspace was not loaded."""
-    return None
-
-
 class VersionQueries:
     """The queries on versions, aliases and migrations."""
 
@@ -59,13 +51,13 @@ class VersionQueries:
         reader: Reader,
         clock: Clock,
         problems: Problems,
-        load_function: LoadFunction,
+        functions: MigrationFunctions,
         check_start: CheckStart | None,
     ) -> None:
         self._reader = reader
         self._clock = clock
         self._problems = problems
-        self._load_function = load_function
+        self._functions = functions
         self._check_start = check_start
 
     async def workflows(
@@ -91,12 +83,13 @@ class VersionQueries:
     async def preview_migration(
         self, workflow: str, from_version: str, to_version: str, state: dict[str, Any]
     ) -> MigrationPreview:
-        def look(connection: sqlite3.Connection) -> MigrationPreview:
+        def look(connection: sqlite3.Connection, calls: Calls | None) -> MigrationPreview:
             old = catalog.version_to_show(connection, workflow, from_version) or from_version
             new = catalog.version_to_show(connection, workflow, to_version) or to_version
-            return catalog.preview_migration(connection, workflow, old, new, state, self._load_function())
+            load = None if calls is None else calls.load
+            return catalog.preview_migration(connection, workflow, old, new, state, load)
 
-        return await self._reader.read(look)
+        return await self._functions.settled(lambda calls: self._reader.read(look, calls))
 
     async def diff_versions(self, workflow: str, old: str, new: str) -> DefinitionDiff:
         def look(connection: sqlite3.Connection) -> DefinitionDiff:
@@ -128,8 +121,8 @@ class VersionQueries:
         return await self._reader.read(queries.alias_history, workflow, alias)
 
     async def plan_migration(self, spec: MigrationSpec) -> MigrationReport:
-        def look(connection: sqlite3.Connection) -> MigrationReport:
-            planner = Planner(connection, spec, self._clock.now(), self._load_function())
+        def look(connection: sqlite3.Connection, calls: Calls | None) -> MigrationReport:
+            planner = Planner(connection, spec, self._clock.now(), calls)
             if self._check_start is not None:
                 self._check_start(connection, planner.target.id)
             runs = list(planner.plans(planner.keys()))
@@ -143,7 +136,7 @@ class VersionQueries:
                 plan=planner.document(runs, schedules).token(),
             )
 
-        return await self._reader.read(look)
+        return await self._functions.settled(lambda calls: self._reader.read(look, calls))
 
     async def run_migrations(
         self, workflow: str | None = None, run_id: str | None = None, limit: int = 100
