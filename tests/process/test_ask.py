@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,11 +36,14 @@ class Script:
         )
         return done.returncode, done.stdout.strip(), done.stderr.strip()
 
-    def start(self, *words: str, **options: object) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [*self.words, *words], env=self.environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, **options,  # type: ignore[call-overload]
-        )  # fmt: skip
+    def start(self, *words: str, input_text: str = "") -> subprocess.Popen[str]:
+        with tempfile.TemporaryFile("w+") as file:
+            file.write(input_text)
+            file.seek(0)
+            return subprocess.Popen(
+                [*self.words, *words], env=self.environ, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                text=True,
+            )  # fmt: skip
 
     def open_request(self) -> str:
         """Return the open request, when there is one."""

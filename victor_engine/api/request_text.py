@@ -52,6 +52,12 @@ def source_text(request: RequestInfo) -> str:
     return f"{request.workflow} / {request.node_id}"
 
 
+def is_self_approved(request: RequestInfo) -> bool:
+    """Return whether the user who asked has approved the request."""
+    by = request.answered_by
+    return request.outcome == "approved" and by is not None and by.user == request.requested_by
+
+
 def value_text(value: Any) -> str:
     """Return a value on one line: texts unchanged, other values as JSON."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

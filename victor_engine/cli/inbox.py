@@ -15,6 +15,7 @@ from victor_engine.api import (
     RequestQuery,
     RequestStatus,
     held_text,
+    is_self_approved,
     outcome_text,
     question_text,
     sides,
@@ -167,6 +168,8 @@ def _show(request: RequestInfo, now: datetime) -> None:
         print_line(f"\ncan be pushed back to: {', '.join(request.can_go_back_to)}")
     if request.outcome is not None:
         by = f" by {request.answered_by.shown}" if request.answered_by else ""
+        if request.workflow == ASKED_WORKFLOW and is_self_approved(request):
+            by += " (self-approved)"
         print_line(f"\n{request.outcome}{by} at {local(request.answered_at)}: {json.dumps(request.answer)}")
     if held := held_text(request, now):
         print_line(held)

@@ -16,6 +16,7 @@ COMMANDS = {
     "new": ("victor_engine.cli.init", "new", "Write the skeleton of a workflow, a schedule or a migration."),
     "run": ("victor_engine.cli.run", "run", "Start a workflow."),
     "ask": ("victor_engine.cli.ask", "ask", "Ask people a question and wait for the answer."),
+    "gate": ("victor_engine.cli.gate", "gate", "Run a command after a person has allowed it."),
     "validate": ("victor_engine.cli.validate", "validate", "Check workflow files."),
     "inbox": ("victor_engine.cli.inbox", "inbox", "List and answer requests to people."),
     "audit": ("victor_engine.cli.audit", "audit", "Export and verify the audit trail."),

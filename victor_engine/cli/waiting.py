@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from victor_engine.api import RequestInfo, RequestStatus
+from victor_engine.api import RequestInfo, RequestStatus, is_self_approved
 from victor_engine.cli.output import port_of, print_error, print_json, print_line, print_note
 from victor_engine.errors import EngineUnavailableError, VictorError
 from victor_engine.service.signals import SignalReceivedError, Signals
@@ -62,12 +62,6 @@ def report(request: RequestInfo, as_json: bool) -> int:
     return code
 
 
-def is_self_approved(request: RequestInfo) -> bool:
-    """Return whether the user who asked has approved the request."""
-    by = request.answered_by
-    return request.outcome == "approved" and by is not None and by.user == request.requested_by
-
-
 async def decided(ctx: click.Context, request_id: str) -> RequestInfo:
     """Wait until a request is decided, and return it. If its engine ends, wait for the next one."""
     told: set[str] = set()
@@ -104,25 +98,35 @@ def _tell_questions(request: RequestInfo, told: set[str]) -> None:
 
 
 def finish(
-    work: Callable[[], Coroutine[Any, Any, int]], after_signal: Callable[[], Awaitable[None]] | None = None
+    work: Callable[[], Coroutine[Any, Any, int]],
+    after_signal: Callable[[], Awaitable[None]] | None = None,
+    limit: float | None = None,
 ) -> int:
-    """Do the work of a command that waits, and return its exit code. Only an answer leads to 0 or 1."""
+    """Do the work of a command that waits, and return its exit code. Only an answer leads to 0 or 1.
+
+    After a signal, or after `limit` seconds, `after_signal` is called.
+    """
 
     async def go() -> int:
         with Signals() as signals:
-            return await signals.run_until_signal(work())
+            try:
+                async with asyncio.timeout(limit):
+                    return await signals.run_until_signal(work())
+            except TimeoutError:
+                await cleaned()
+                print_error(f"no answer within {limit or 0:g} seconds")
+                return TIMED_OUT
 
     async def cleaned() -> None:
-        assert after_signal is not None
-        async with asyncio.timeout(10):
-            await after_signal()
+        if after_signal is not None:
+            async with asyncio.timeout(10):
+                await after_signal()
 
     try:
         try:
             return asyncio.run(go())
         except SignalReceivedError as caught:
-            if after_signal is not None:
-                asyncio.run(cleaned())
+            asyncio.run(cleaned())
             return caught.exit_code
     except VictorError as error:
         print_error(error.message)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from victor_engine.api import Actor, Answer
+from victor_engine.api import ASKED_WORKFLOW, Actor, Answer
 from victor_engine.definition.secret_fields import split
 from victor_engine.domain.statuses import RequestStatus
 from victor_engine.domain.transitions import RequestCommand
@@ -176,6 +176,8 @@ def decide(
     )
     drop_reminders(tx, row.handle)
     data: dict[str, Any] = {"outcome": outcome, **_said(value, comment)}
+    if row.workflow == ASKED_WORKFLOW and outcome == "approved" and actor.user == row.ask.requested_by:
+        data["self_approved"] = True
     if back_to is not None:
         data["to"] = back_to
     if settles is not None:
