@@ -14,6 +14,7 @@ class Recorder:
         self.lines: list[tuple[str, str]] = []
         self.processes: list[tuple[int, int, int]] = []
         self.usage: list[UsageInfo] = []
+        self.warnings: list[str] = []
         self.changed = asyncio.Condition()
         self.started = asyncio.Event()
         self.hold: asyncio.Event | None = None
@@ -23,6 +24,9 @@ class Recorder:
         asyncio.get_running_loop()  # the real one writes from the loop, and only from there
         self.lines += [(stream, line) for line in text.splitlines() or [""]]
         self._new.set()
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
 
     def room(self) -> asyncio.Future[None] | None:
         return None

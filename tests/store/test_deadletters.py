@@ -34,6 +34,7 @@ from victor_engine.store.runs import NewRun, insert_run
         ("since 2026-01-02T03:04:05.1Z", "since <time>"),
         ("took longer than its limit of 30 s, -5 left", "took longer than its limit of <n> s, <n> left"),
         ("retry in 30s", "retry in <n>s"),
+        ("kid 1.0.0 (run m8kv9b5sg01n0) failed", "kid <n> (run <run>) failed"),
         ("two\n  lines\tand more", "two lines and more"),
         ("KeyError: 'customer'", "KeyError: 'customer'"),
         ("feature and/or bug", "feature and/or bug"),

@@ -19,6 +19,7 @@ from victor_engine.graph_walk.effects import HANDLED, NO_HISTORY, Done, Onward, 
 from victor_engine.graph_walk.stopwatch import Stopwatch, first_of
 from victor_engine.graph_walk.team import role_of
 from victor_engine.people.requests import withdraw_requests
+from victor_engine.reserved import RUN
 from victor_engine.runs import breakers, transitions
 from victor_engine.runs.external_waits import ExternalWaits, RunPausedError, RunServices
 from victor_engine.runs.overrides import with_overrides
@@ -169,12 +170,13 @@ class EmbeddedEffects(ExternalWaits):
             whole = self.record.definition.max_execution_timeout_seconds
             reason = f"{step.key}: the run reached its limit of {whole:g} s of active time"
         if call.state is None and getattr(invoker, "wants_state", False):
-            call = replace(call, state=dict(self.record.state))
+            seen = {key: value for key, value in self.record.state.items() if key != RUN}
+            call = replace(call, state=seen)
         call = replace(
             call, inputs=await self.with_answers(call.inputs), config=await self.with_answers(call.config)
         )
         log = self.log_writer.open(self.run.key, attempt)
-        context = _Context(self, attempt, log)
+        context = _Context(self, step.node.id, attempt, log)
         self._logs[attempt] = log
         try:
             with self.stopwatch.measure():
@@ -344,13 +346,17 @@ class EmbeddedEffects(ExternalWaits):
 class _Context:
     """`CallContext` of one attempt."""
 
-    def __init__(self, effects: EmbeddedEffects, attempt: int, log: AttemptLog) -> None:
+    def __init__(self, effects: EmbeddedEffects, node_id: str, attempt: int, log: AttemptLog) -> None:
         self._effects = effects
+        self._node_id = node_id
         self._attempt = attempt
         self._log = log
 
     def log(self, stream: str, text: str) -> None:
         self._log.write(stream, text)
+
+    def warn(self, message: str) -> None:
+        self._effects.warn(self._node_id, message)
 
     def room(self) -> asyncio.Future[None] | None:
         return self._log.room()

@@ -98,6 +98,10 @@ class CallContext(Protocol):
         """Append one or more lines to the log of the attempt; `stream` is stdout, stderr or log. Never blocks."""
         ...
 
+    def warn(self, message: str) -> None:
+        """Write a warning event about the work. Never blocks."""
+        ...
+
     def room(self) -> asyncio.Future[None] | None:
         """Return None, or a future to await before more data is read from a pipe into the log."""
         ...

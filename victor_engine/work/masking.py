@@ -31,6 +31,9 @@ class MaskedContext:
     def log(self, stream: str, text: str) -> None:
         self._inner.log(stream, self._secrets.masker.line(text))
 
+    def warn(self, message: str) -> None:
+        self._inner.warn(self._secrets.masker.line(message))
+
     def room(self) -> asyncio.Future[None] | None:
         return self._inner.room()
 

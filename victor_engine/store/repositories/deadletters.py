@@ -20,6 +20,7 @@ _VARYING = re.compile(
     r"""
     (?P<url>   \b[a-z][a-z0-9+.-]*://[^\s'"<>)\]}]+ )
   | (?P<uuid>  \b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b )
+  | (?P<run>   (?<=\brun[ ])[0-9a-z]{13}\b )
   | (?P<time>  \b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)? )
   | (?P<path>  (?<![\w.~/])(?:~|\.{1,2})?(?:/[\w.@%+=:,~-]+)+/? )
   | (?P<hex>   \b0x[0-9a-f]+\b
@@ -33,15 +34,15 @@ _VARYING = re.compile(
 
 
 def pattern_of(message: str) -> str:
-    """A message without what differs from run to run: `<n>`, `<hex>`, `<id>`, `<path>`, `<url>`, `<time>`."""
+    """Return a message with placeholders for the parts that differ from run to run, such as `<n>`, `<run>`, `<time>`."""
     words = " ".join(message[: 4 * PATTERN_LENGTH].split())
     return _VARYING.sub(lambda found: f"<{found.lastgroup}>", words)[:PATTERN_LENGTH]
 
 
 def fingerprint(workflow: str, error: ErrorInfo) -> str:
-    """What two runs share that failed of the same cause: twelve hex digits.
+    """Return twelve hex digits that are equal for runs that failed for the same cause.
 
-    Workflow, node, error type, exit code, HTTP status, and the pattern of the message.
+    They depend on workflow, node, error type, exit code, HTTP status, and the pattern of the message.
     """
     parts = (
         workflow,
@@ -55,9 +56,9 @@ def fingerprint(workflow: str, error: ErrorInfo) -> str:
 
 
 def add_dead_letter(tx: Tx, run_key: int, workflow: str, error: ErrorInfo | None) -> None:
-    """A run has failed for good; it is listed under its cause from now on.
+    """List a failed run as a dead letter under its cause.
 
-    A child run is not one: the operator handles its parent.
+    A child run is not listed: the operator handles its parent.
     """
     tx.lock(Root.RUN, run_key)
     (trigger,) = tx.execute("SELECT trigger FROM runs WHERE key = ?", (run_key,)).fetchone()

@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ class CommandInvoker:
         name = self._binding.command[0]
         async with limited(time_limit(call, self._binding.timeout), f"the command {name}"):
             output, status, last_line, printed = await self._run(call, context)
-        return self._result(output, status, last_line, printed)
+        return self._result(output, status, last_line, printed, context.warn)
 
     async def _run(self, call: NodeCall, context: CallContext) -> tuple[bytes, int, str, TextOutput]:
         output = bytearray()
@@ -121,9 +121,11 @@ class CommandInvoker:
                 bases=("OSError",),
             ) from error
 
-    def _result(self, output: bytes, status: int, last_line: str, printed: TextOutput) -> Any:
+    def _result(
+        self, output: bytes, status: int, last_line: str, printed: TextOutput, warn: Callable[[str], None]
+    ) -> Any:
         try:
-            value = parse_output(output)
+            value = parse_output(output, warn)
         except NodeError as error:
             printed.close(None)
             error.process_exit_code = status

@@ -104,7 +104,7 @@ class HttpInvoker:
             context.log("log", f"{target.method} {target.url}: {response.status_code}, {len(data)} bytes")
             if response.status_code >= 400:
                 raise status_error(response, data, f"{target.method} {target.url}")
-        return parse_output(data)
+        return parse_output(data, context.warn)
 
 
 def fill(template: Any, payload: Mapping[str, Any], secrets: SecretStore) -> Any:

@@ -23,17 +23,26 @@ MAX_LINE = 16 * 1024
 """Maximum size of one line of a log, in bytes. A longer line is cut and marked."""
 
 
-def parse_output(data: bytes) -> Any:
+_BEGINS_LIKE_JSON = re.compile(rb'\{\s*(?:$|["}])|\[\s*(?:$|[\[{"\]\d]|-\d|true\b|false\b|null\b)')
+
+
+def parse_output(data: bytes, warn: Callable[[str], None]) -> Any:
     """Return the result in the output of a program: JSON, or else text; None for empty output.
 
-    Raise NodeError for `{"error": {"type": …, "message": …}}`.
+    `warn` is called if the output begins like a JSON object or list and is not one: it is truncated, has NaN or is
+    followed by other text. Raise NodeError for `{"error": {"type": …, "message": …}}`.
     """
     stripped = data.strip()
     if not stripped:
         return None
     try:
         value = jsonio.read(stripped)
-    except ValueError:
+    except ValueError as reason:
+        if _BEGINS_LIKE_JSON.match(stripped):
+            warn(
+                f"the output begins like JSON and is not one JSON value ({reason}), so all of it is one text, and its "
+                "keys are not in the state. Print one JSON value, or text that begins in another way"
+            )
         return data.decode("utf-8", "replace").rstrip("\r\n")
     error = reported_error(value)
     if error is not None:
