@@ -17,6 +17,8 @@ class EventKind(StrEnum):
     ENGINE_PROBLEM = "engine.problem"
     ENGINE_STORAGE_LOST = "engine.storage_lost"  # live only: it cannot be stored during an outage
     ENGINE_STORAGE_BACK = "engine.storage_back"
+    ENGINE_CLOCK_JUMPED = "engine.clock_jumped"  # the clock went forward: a downtime
+    ENGINE_CLOCK_CORRECTED = "engine.clock_corrected"  # the clock was ahead and was set back
     ENGINE_DRAINING = "engine.draining"
     ENGINE_UNDRAINED = "engine.undrained"
     WORKSPACE_LOADED = "workspace.loaded"
@@ -27,6 +29,7 @@ class EventKind(StrEnum):
     SCHEDULE_REMOVED = "schedule.removed"
     SCHEDULE_PAUSED = "schedule.paused"
     SCHEDULE_RESUMED = "schedule.resumed"
+    SCHEDULE_REOPENED = "schedule.reopened"  # fires of instants still to come have no outcome any more
     FIRE_DECIDED = "fire.decided"
     SLA_BREACHED = "sla.breached"
     BACKFILL_STARTED = "backfill.started"

@@ -319,7 +319,7 @@ async def test_the_loop_retries_less_often_while_the_store_fails(
 
         async def full() -> int:
             tries.append(w.clock.now())
-            w.loop._set_due(schedule, 0)
+            w.loop._due.set(schedule, 0)
             raise StoreError("disk full")
 
         w.loop.fire_due = full  # type: ignore[method-assign]

@@ -24,6 +24,7 @@ from victor_engine.api.common import (
 )
 from victor_engine.api.engine import (
     CallerInfo,
+    ClockAhead,
     EngineInfo,
     EngineMode,
     EventInfo,
@@ -204,6 +205,7 @@ __all__ = [
     "CallerInfo",
     "Catchup",
     "ChoiceInfo",
+    "ClockAhead",
     "ClockChange",
     "ComparedRun",
     "DeadLetterGroup",

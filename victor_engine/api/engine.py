@@ -31,6 +31,16 @@ class StorageInfo(Struct, frozen=True, omit_defaults=True):
     waiting: int = 0
 
 
+class ClockAhead(Struct, frozen=True, omit_defaults=True):
+    """A time in which the clock of the engine was ahead, in instants of the corrected clock."""
+
+    since: datetime  # at the earliest
+    until: datetime  # at the latest
+    furthest: datetime  # the latest instant that the clock showed, or that was decided
+    reopened: int = 0  # the fires that became open again
+    last_event: int = 0  # the number of the last event before the correction
+
+
 class EngineInfo(Struct, frozen=True, omit_defaults=True):
     """The state of an engine with its current numbers of schedules, runs and requests."""
 
@@ -62,6 +72,9 @@ class EngineInfo(Struct, frozen=True, omit_defaults=True):
     recent_breaches: int = 0  # expectations not met in the last 24 hours
     socket: str = ""  # the path of the socket; empty without one
     permissions: dict[str, tuple[str, ...]] | None = None  # the users and groups of each role, if configured
+    clock_ahead: ClockAhead | None = (
+        None  # set for a day after the correction, and until `furthest` has passed
+    )
     limited: bool = False  # the numbers and problems are left out: the caller does not have the role viewer
     engine_user: str = ""  # the user of the process of the engine; `user` is the user who asks
     beside: int | None = None  # of a read-only port: process id of the running engine, 0 if it is unknown

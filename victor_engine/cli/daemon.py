@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from victor_engine.api import EngineInfo, Port
+from victor_engine.api import ClockAhead, EngineInfo, Port
 from victor_engine.cli.access import access_lines
 from victor_engine.cli.output import local, print_json, print_line, print_note, span, with_port
 from victor_engine.cli.schedule_tools import next_fire
@@ -175,6 +175,15 @@ def stop(ctx: click.Context) -> None:
     with_port(ctx, "attach", work)
 
 
+def _clock_words(ahead: ClockAhead) -> str:
+    """Return when the clock was ahead, and what became of the fires."""
+    by = span((ahead.furthest - ahead.until).total_seconds())
+    words = f"the clock was ahead by up to {by}, from {local(ahead.since)} to {local(ahead.until)}"
+    if ahead.reopened:
+        words += f"; {plural(ahead.reopened, 'missed or skipped fire')} became open again"
+    return f"{words}. A fire that started a run is not run again"
+
+
 @click.command("status")
 @json_option
 @click.pass_context
@@ -216,6 +225,8 @@ def status(ctx: click.Context, as_json: bool) -> None:
                 f"storage outage since {local(info.storage.since)}: {info.storage.message}. Runs do not start or "
                 f"continue. Changes that wait: {info.storage.waiting}. Work resumes when the store is writable"
             )
+        if info.clock_ahead is not None:
+            print_note(_clock_words(info.clock_ahead))
         if info.draining is not None:
             why = f" ({info.draining.note})" if info.draining.note else ""
             print_line(

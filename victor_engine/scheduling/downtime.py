@@ -6,9 +6,15 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
 
+from victor_engine import jsonio
 from victor_engine.clock import from_us, to_us
 from victor_engine.events import EventKind
-from victor_engine.store.queries.events import engine_starts, last_engine_start, last_sign_of_life
+from victor_engine.store.queries.events import (
+    clock_changes,
+    engine_starts,
+    last_engine_start,
+    last_sign_of_life,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,18 @@ def downtimes(source: sqlite3.Connection, start: datetime, end: datetime) -> lis
             else "the engine stopped unexpectedly and was down"
         )
         found.append(Gap(from_us(before[0]), from_us(at), why))
+    return sorted([*found, *_jumps(source, start, end)], key=lambda gap: gap.start)
+
+
+def _jumps(source: sqlite3.Connection, start: datetime, end: datetime) -> list[Gap]:
+    """Return the jumps of the clock forward, and suspends, without those that a correction took back."""
+    found: list[Gap] = []
+    for at, kind, data in clock_changes(source, to_us(start), to_us(end)):
+        if kind == EventKind.ENGINE_CLOCK_CORRECTED:
+            found = [gap for gap in found if to_us(gap.end) <= at]
+        elif data is not None:
+            since = datetime.fromisoformat(jsonio.loads(data)["from"])
+            found.append(Gap(since, from_us(at), "the machine was suspended or its clock was set"))
     return found
 
 

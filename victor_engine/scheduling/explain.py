@@ -308,7 +308,7 @@ def _add_changes(answer: _Answer, since: datetime, until: datetime | None = None
     """Add the changes of the schedule since then, oldest first."""
     kinds = (
         EventKind.SCHEDULE_ADDED, EventKind.SCHEDULE_CHANGED, EventKind.SCHEDULE_REMOVED,
-        EventKind.SCHEDULE_PAUSED, EventKind.SCHEDULE_RESUMED,
+        EventKind.SCHEDULE_PAUSED, EventKind.SCHEDULE_RESUMED, EventKind.SCHEDULE_REOPENED,
     )  # fmt: skip
     rows = newest_of_schedule(
         answer.source, answer.row.id, kinds, to_us(since), to_us(until or answer.now) + 1, MAX_CHANGES

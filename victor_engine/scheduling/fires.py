@@ -28,6 +28,10 @@ Excluded = Callable[[ScheduleSpec, datetime, ZoneInfo], str | None]
 """Returns the calendar that excludes an instant, or None. Raises UsageError if a calendar cannot be read."""
 
 
+OPERATOR_SKIP = "an operator skipped this fire"
+"""The reason of a fire that an operator skipped."""
+
+
 def nothing_excluded(spec: ScheduleSpec, instant: datetime, zone: ZoneInfo) -> str | None:
     return None
 
@@ -123,7 +127,7 @@ class Firing:
         excluded = self.exclusion_reason(row, nominal)
         if excluded is None and row.skip_next:
             row.skip_next = False
-            return "an operator skipped this fire"
+            return OPERATOR_SKIP
         return excluded
 
     def is_decided(self, row: ScheduleRow, nominal: Nominal) -> bool:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from datetime import datetime
 
 from victor_engine.api import ScheduleSpec
 from victor_engine.clock import Clock, from_us, to_us
 from victor_engine.domain.statuses import FireOutcome
 from victor_engine.errors import FencedError, StorageError, VictorError
 from victor_engine.events import EventKind
-from victor_engine.scheduling import backfill, downtime, expectation_checks, policy, schedule_commands
+from victor_engine.scheduling import (
+    backfill,
+    clock_changes,
+    downtime,
+    expectation_checks,
+    policy,
+    schedule_commands,
+)
 from victor_engine.scheduling import stored_schedules as ops
+from victor_engine.scheduling.due_times import DueTimes
 from victor_engine.scheduling.fires import Excluded, FireBatch, Firing, nothing_excluded
 from victor_engine.scheduling.loop_clock import LoopClock
 from victor_engine.scheduling.stored_schedules import Resolve, ScheduleRow
@@ -23,7 +31,7 @@ from victor_engine.scheduling.timing import Nominal
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.queries import schedule_runs
 from victor_engine.store.queries.schedule_runs import ActiveRun
-from victor_engine.store.repositories import backfills, expectations, schedules
+from victor_engine.store.repositories import backfills, expectations, fires, schedules
 from victor_engine.store.savepoints import savepoint
 
 log = logging.getLogger(__name__)
@@ -72,8 +80,7 @@ class SchedulerLoop:
         self._on_runs = on_runs
         self._on_cancel = on_cancel
         self._excluded = excluded
-        self._heap: list[tuple[int, str]] = []
-        self._due: dict[str, int] = {}
+        self._due = DueTimes()
         self._specs = ops.SpecCache()
         self._upcoming: dict[str, ops.UpcomingFire] = {}
         """The fires that are due soon, computed in advance."""
@@ -81,12 +88,18 @@ class SchedulerLoop:
         self._task: asyncio.Task[None] | None = None
         self._next_expectation: int | None = None
         """When the next expectation is checked, in microseconds."""
+        self._decided_until = 0
+        """The instant in microseconds up to which fires can have an outcome, because the clock was ahead."""
 
     async def start(self) -> None:
         """Record missed fires, start queued runs that can start, and begin the loop."""
-        down = await self.store.read(downtime.newest_downtime)
-        if down is not None:
+        if (down := await self.store.read(downtime.newest_downtime)) is not None:
             self._timer.add_downtime(down)
+        self._timer.reset()
+        now = self.clock.now()
+        if await self.store.read(lambda c: clock_changes.is_ahead(c, to_us(now))):
+            await self._correct(now, None)
+        self._decided_until = await self.store.read(fires.latest)
         await self.refresh()
         held = await self.store.read(schedule_runs.schedules_with_held_runs)
         for schedule in held:
@@ -130,28 +143,40 @@ class SchedulerLoop:
     async def refresh(self, schedule: str | None = None) -> None:
         """Read the due time of one schedule that has changed, or of all schedules."""
         if schedule is not None:
-            self._set_due(schedule, await self.store.read(lambda c: schedules.due_of(c, schedule)))
+            self._due.set(schedule, await self.store.read(lambda c: schedules.due_of(c, schedule)))
         else:
-            rows = await self.store.read(schedules.due)
-            self._due = dict(rows)
-            self._heap = [(due, schedule) for schedule, due in rows]
-            heapq.heapify(self._heap)
+            self._due.replace(await self.store.read(schedules.due))
         self._next_expectation = await self.store.read(expectations.next_due)
         self._timer.wake.set()
 
-    def _set_due(self, schedule: str, due: int | None) -> None:
-        if due is None:
-            self._due.pop(schedule, None)
-        else:
-            self._due[schedule] = due
-            heapq.heappush(self._heap, (due, schedule))
+    async def _follow_clock(self) -> None:
+        """Record a jump of the clock, or correct the schedules after the clock was ahead."""
+        self._timer.look()
+        while self._timer.jumps:
+            gap = self._timer.jumps[0]
+            await self.store.write(lambda tx: clock_changes.record_jump(tx, gap))  # noqa: B023
+            self._timer.jumps.pop(0)
+            log.warning("%s; the scheduler checks all schedules again", gap)
+        back = self._timer.set_back
+        if back is not None:
+            await self._correct(back.furthest, back.looked)
+            self._timer.set_back = None
+            await self.refresh()
+
+    async def _correct(self, seen: datetime, looked: datetime | None) -> None:
+        ahead = await self.store.write(lambda tx: clock_changes.correct(tx, seen, looked))
+        self._upcoming.clear()
+        if ahead is not None:
+            self._decided_until = await self.store.read(fires.latest)
+            log.warning("the clock was ahead; it was set back. Fires that are open again: %d", ahead.reopened)
 
     async def _run(self) -> None:
         failures = 0
         while True:
             self._timer.wake.clear()
-            first = self._heap[0][0] if self._heap else None
+            first = self._due.first()
             try:
+                await self._follow_clock()
                 await self.fire_due()
                 await self.check_expectations()
                 await self._read_ahead()
@@ -178,7 +203,7 @@ class SchedulerLoop:
 
     async def _sleep(self, at_least: float = 0.0) -> None:
         seconds = self.poll_interval
-        due = self._first()
+        due = self._due.first()
         if due is not None:
             seconds = min(seconds, self._until_needed(due))
         if self._next_expectation is not None:
@@ -193,16 +218,10 @@ class SchedulerLoop:
         left = self._left(due)
         return left - READ_AHEAD if left > READ_AHEAD else left
 
-    def _first(self) -> int | None:
-        """Return the earliest due time in microseconds."""
-        while self._heap and self._due.get(self._heap[0][1]) != self._heap[0][0]:
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
-
     async def _read_ahead(self) -> None:
         """Read the schedules that are due in the next seconds, so that a large batch starts without delay."""
         horizon = to_us(self.clock.now()) + int((READ_AHEAD + 1) * 1_000_000)
-        due = {schedule: due for due, schedule in self._until(horizon)}
+        due = dict.fromkeys(self._due.until(horizon, 2 * ops.SpecCache.LIMIT))
         self._upcoming = {schedule: found for schedule, found in self._upcoming.items() if schedule in due}
         soon = [schedule for schedule in due if schedule not in self._upcoming]
         for first in range(0, len(soon), BATCH):
@@ -234,17 +253,6 @@ class SchedulerLoop:
             except VictorError:
                 continue
 
-    def _until(self, horizon: int) -> Iterator[tuple[int, str]]:
-        """Yield the entries of the heap up to `horizon`, unordered, limited by the size of the cache."""
-        indexes = [0]
-        for _ in range(2 * ops.SpecCache.LIMIT):
-            if not indexes:
-                return
-            index = indexes.pop()
-            if index < len(self._heap) and self._heap[index][0] <= horizon:
-                yield self._heap[index]
-                indexes += (2 * index + 1, 2 * index + 2)
-
     # --- firing --------------------------------------------------------------------------------
 
     async def fire_due(self) -> int:
@@ -252,12 +260,7 @@ class SchedulerLoop:
         now = to_us(self.clock.now())
         total = 0
         while True:
-            batch: list[str] = []
-            while self._heap and self._heap[0][0] <= now and len(batch) < BATCH:
-                due, schedule = heapq.heappop(self._heap)
-                if self._due.get(schedule) == due:
-                    batch.append(schedule)
-                    self._due.pop(schedule)
+            batch = self._due.take(now, BATCH)
             if not batch:
                 return total
             total += len(batch)
@@ -268,7 +271,7 @@ class SchedulerLoop:
                 firing, next_due = await self.store.write(lambda tx: self._decide(tx, batch))  # noqa: B023
             except BaseException:
                 for schedule in batch:
-                    self._set_due(schedule, now)
+                    self._due.set(schedule, now)
                 raise
             self._decided(firing, next_due)
 
@@ -277,7 +280,7 @@ class SchedulerLoop:
         self.committed(firing)
         for schedule, due in next_due:
             self._upcoming.pop(schedule, None)
-            self._set_due(schedule, due)
+            self._due.set(schedule, due)
 
     async def check_expectations(self) -> None:
         """Write an event for each expectation that is due and not met."""
@@ -332,6 +335,8 @@ class SchedulerLoop:
         if upcoming is not None and self._is_next(upcoming, row, tx):
             firing.fire(row, upcoming.nominal, upcoming=upcoming)
             following = upcoming.following if not row.exhausted else None
+            if following is not None and following <= self._decided_until:
+                following = clock_changes.first_open(tx, row, upcoming.nominal.instant)
             batch.move(row, upcoming.nominal.instant, following)
             return following
         timing = row.timing
@@ -365,6 +370,8 @@ class SchedulerLoop:
             # After a long downtime, only the last fire has expectations: one event instead of hundreds.
             firing.add_expectations(row, missed[-1], None)
         next_due = ops.first_fire(timing, cursor) if not row.exhausted else None
+        if next_due is not None and next_due <= self._decided_until:
+            next_due = clock_changes.first_open(tx, row, cursor)
         batch.move(row, cursor, next_due)
         return next_due
 

@@ -129,7 +129,7 @@ def restore(tx: Tx, row: ScheduleRow) -> None:
     """Enable a schedule that vanished, with its settings. Fires that came due in between are recorded as skipped."""
     dependency_graph.check(tx, row.id, row.spec)
     back = replace(row, removed=False, vanished=None, cursor=settle(tx, row, tx.now))
-    schedules.come_back(tx, row.id, to_us(back.cursor), _next_due(back))
+    schedules.come_back(tx, row.id, to_us(back.cursor), next_due(back))
     data = {
         "spec": msgspec.to_builtins(row.spec),
         "origin": row.origin,
@@ -203,10 +203,10 @@ def _apply(tx: Tx, row: ScheduleRow, spec: ScheduleSpec) -> None:
     if spec.timezone != row.spec.timezone:
         _add_zone_to_names(tx, row)
     changed = replace(row, spec=spec, cursor=cursor)
-    schedules.put_spec(tx, row.id, spec, to_us(cursor), _next_due(changed))
+    schedules.put_spec(tx, row.id, spec, to_us(cursor), next_due(changed))
 
 
-def _next_due(row: ScheduleRow) -> int | None:
+def next_due(row: ScheduleRow) -> int | None:
     """Return when a schedule is due next, in microseconds: its next fire, or the end of its pause."""
     if row.paused is not None:
         return to_us(row.paused.until) if row.paused.until is not None else None
@@ -297,8 +297,10 @@ def resume(tx: Tx, schedule: str, *, actor: Actor | None, note: str = "", at: da
     # A pause that ends at its set time does not enable a disabled schedule.
     spec = row.spec if at is not None else msgspec.structs.replace(row.spec, enabled=True)
     changed = replace(row, spec=spec, cursor=cursor, paused=None)
-    schedules.resume(tx, row.id, spec, to_us(cursor), _next_due(changed))
-    data = {"note": note} if note else None
+    schedules.resume(tx, row.id, spec, to_us(cursor), next_due(changed))
+    data: dict[str, Any] = {"note": note} if note else {}
+    if at is not None and row.paused is not None:
+        data["pause"] = msgspec.to_builtins(row.paused)  # it applies again if the clock was ahead
     tx.event(EventKind.SCHEDULE_RESUMED, actor=actor, schedule_id=row.id, workflow=row.workflow, data=data)
     return row.id
 

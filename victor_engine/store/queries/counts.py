@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import msgspec
 from msgspec import Struct
 
-from victor_engine.api import PauseInfo
+from victor_engine.api import ClockAhead, PauseInfo
 from victor_engine.clock import to_us
 from victor_engine.store.queries.conversions import ACTIVE, instant
 from victor_engine.store.queries.events import last_event
@@ -33,6 +33,7 @@ class EngineCounts(Struct, frozen=True):
     last_event: int
     draining: PauseInfo | None
     recent_breaches: int
+    clock_ahead: ClockAhead | None
 
 
 def engine_counts(connection: sqlite3.Connection, now: datetime) -> EngineCounts:
@@ -60,6 +61,7 @@ def engine_counts(connection: sqlite3.Connection, now: datetime) -> EngineCounts
         last_event=last_event(connection),
         draining=_draining(connection),
         recent_breaches=_breaches_since(connection, to_us(now - RECENTLY)),
+        clock_ahead=_clock_ahead(connection, now),
     )
 
 
@@ -75,6 +77,15 @@ def _breaches_since(connection: sqlite3.Connection, since: int) -> int:
         "SELECT COUNT(*) FROM expectations WHERE breached_at >= ?", (since,)
     ).fetchone()
     return int(count)
+
+
+def _clock_ahead(connection: sqlite3.Connection, now: datetime) -> ClockAhead | None:
+    """Return the last time in which the clock was ahead, while it is recent or still has an effect."""
+    row = connection.execute("SELECT value FROM meta WHERE key = 'clock.ahead'").fetchone()
+    if row is None:
+        return None
+    ahead = msgspec.json.decode(row[0], type=ClockAhead)
+    return ahead if now < max(ahead.until + RECENTLY, ahead.furthest) else None
 
 
 def _draining(connection: sqlite3.Connection) -> PauseInfo | None:

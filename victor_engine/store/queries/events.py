@@ -208,6 +208,36 @@ def last_sign_of_life(connection: sqlite3.Connection, before: int) -> tuple[int,
     return row
 
 
+def first_after(connection: sqlite3.Connection, instant: int, seq: int) -> tuple[int, str, str | None] | None:
+    """Return number, kind and data of the first event after a number that is dated after an instant."""
+    row: tuple[int, str, str | None] | None = connection.execute(
+        "SELECT seq, kind, data FROM events WHERE seq = (SELECT MIN(seq) FROM events WHERE node_id IS NULL"
+        " AND at > ? AND seq > ?)",
+        (instant, seq),
+    ).fetchone()
+    return row
+
+
+def instant_before(connection: sqlite3.Connection, seq: int) -> int | None:
+    """Return the instant of the last event before a number; None if there is none."""
+    row = connection.execute(
+        "SELECT at FROM events WHERE seq < ? ORDER BY seq DESC LIMIT 1", (seq,)
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def clock_changes(
+    connection: sqlite3.Connection, since: int, until: int
+) -> list[tuple[int, str, str | None]]:
+    """Return instant, kind and data of the jumps and corrections of the clock in a span, in their order."""
+    rows: list[tuple[int, str, str | None]] = connection.execute(
+        "SELECT at, kind, data FROM events WHERE node_id IS NULL AND at BETWEEN ? AND ?"
+        " AND kind IN ('engine.clock_jumped', 'engine.clock_corrected') ORDER BY seq",
+        (since, until),
+    ).fetchall()
+    return rows
+
+
 def newest_of_schedule(
     connection: sqlite3.Connection, schedule_id: str, kinds: Sequence[str], since: int, until: int, limit: int
 ) -> list[Any]:

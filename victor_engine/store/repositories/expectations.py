@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from victor_engine.store.locks import Root
@@ -90,3 +91,12 @@ def breached(tx: Tx, expectation: Expectation, text: str) -> None:
         (tx.now_us, text, expectation.id),
     )
     expect_unchanged(cursor, "expectation of schedule", expectation.schedule_id)
+
+
+def forget(tx: Tx, schedule_id: str, fires: Sequence[tuple[str, int]]) -> None:
+    """Delete the expectations of fires, given as wall time and fold, that have no run."""
+    tx.lock(Root.SCHEDULE, schedule_id)
+    tx.connection.executemany(
+        "DELETE FROM expectations WHERE schedule_id = ? AND local = ? AND fold = ? AND run_key IS NULL",
+        [(schedule_id, *fire) for fire in fires],
+    )

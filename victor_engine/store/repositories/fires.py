@@ -90,3 +90,36 @@ def name_zone(tx: Tx, schedule_id: str, zone: str, since: int) -> None:
         " AND taken.local = fires.local || ' ' || ?)",
         (zone, schedule_id, since, zone),
     )
+
+
+def latest(source: Source) -> int:
+    """Return the latest nominal instant that has an outcome, in microseconds; 0 for none."""
+    return int(source.execute("SELECT COALESCE(MAX(nominal), 0) FROM fires").fetchone()[0])
+
+
+_OPEN = "outcome IN ('missed', 'skipped') AND run_key IS NULL AND reason <> ?"
+"""Fires that started no run, without those with a certain reason."""
+
+
+def has_open(source: Source, now: int, keep: str) -> bool:
+    """Return whether a fire of an instant after `now` was missed or skipped, for another reason than `keep`."""
+    row = source.execute(f"SELECT 1 FROM fires WHERE {_OPEN} AND nominal > ? LIMIT 1", (keep, now)).fetchone()
+    return row is not None
+
+
+def reopen(tx: Tx, schedule_id: str, after: int, keep: str) -> list[tuple[str, int]]:
+    """Delete the outcomes of missed and skipped fires after an instant that were decided too early.
+
+    A fire with the reason `keep` keeps its outcome.
+
+    Returns:
+        Wall time and fold of each fire, in their order.
+    """
+    tx.lock(Root.SCHEDULE, schedule_id)
+    where = f"{_OPEN} AND schedule_id = ? AND nominal > ? AND MAX(nominal, decided_at) > ?"
+    values = (keep, schedule_id, after, tx.now_us)
+    found: list[tuple[str, int]] = tx.execute(
+        f"SELECT local, fold FROM fires WHERE {where} ORDER BY nominal, id", values
+    ).fetchall()
+    tx.execute(f"DELETE FROM fires WHERE {where}", values)
+    return found

@@ -6,10 +6,11 @@ from typing import Any
 
 import msgspec
 
-from victor_engine.api import PauseInfo
+from victor_engine.api import ClockAhead, PauseInfo
 from victor_engine.store.queries.ids import Source
 from victor_engine.store.transaction import Tx
 
+CLOCK_AHEAD = "clock.ahead"
 DRAINING = "draining"
 NOTIFY_CURSOR = "notify.cursor"
 NOTIFY_AUDIT = "notify.audit"
@@ -49,3 +50,14 @@ def drain(tx: Tx, info: PauseInfo) -> None:
 def undrain(tx: Tx) -> bool:
     """Store that the engine does not drain; return whether it did."""
     return delete(tx, DRAINING)
+
+
+def clock_ahead(source: Source) -> ClockAhead | None:
+    """Return the last time in which the clock was ahead; None if there was none."""
+    value = get(source, CLOCK_AHEAD)
+    return None if value is None else msgspec.json.decode(value, type=ClockAhead)
+
+
+def put_clock_ahead(tx: Tx, ahead: ClockAhead) -> None:
+    """Store the last time in which the clock was ahead."""
+    put(tx, CLOCK_AHEAD, msgspec.json.encode(ahead).decode())

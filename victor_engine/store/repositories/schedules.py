@@ -101,6 +101,21 @@ def due_of(source: Source, schedule_id: str) -> int | None:
     return None if row is None else int(row[1])
 
 
+def latest_cursor(source: Source) -> int:
+    """Return the latest cursor of all schedules, in microseconds; 0 for none."""
+    return int(source.execute("SELECT COALESCE(MAX(cursor), 0) FROM schedules").fetchone()[0])
+
+
+def ahead(source: Source, now: int) -> list[tuple[str, int]]:
+    """Return id and last change of the schedules with a cursor, a beginning or a fire after `now`, by id."""
+    rows: list[tuple[str, int]] = source.execute(
+        "SELECT id, updated_at FROM schedules WHERE cursor > ? OR created_at > ?"
+        " OR id IN (SELECT schedule_id FROM fires WHERE nominal > ?) ORDER BY id",
+        (now, now, now),
+    ).fetchall()
+    return rows
+
+
 # --- what people do ----------------------------------------------------------------------------
 
 
@@ -244,6 +259,17 @@ def move_all(tx: Tx, moves: Sequence[tuple[int, int | None, int, int, str]]) -> 
         "UPDATE schedules SET cursor = ?, next_fire = ?, skip_next = ?, runs_started = ? WHERE id = ?", moves
     )
     expect_rows(changed, len(moves), "schedules")
+
+
+def set_back(tx: Tx, schedule_id: str, *, cursor: int, created_at: int, next_fire: int | None) -> None:
+    """Store where a schedule stands after the clock was set back."""
+    tx.lock(Root.SCHEDULE, schedule_id)
+    changed = tx.execute(
+        "UPDATE schedules SET cursor = ?, created_at = ?, next_fire = ?, updated_at = MIN(updated_at, ?),"
+        " revision = revision + 1 WHERE id = ?",
+        (cursor, created_at, next_fire, tx.now_us, schedule_id),
+    )
+    expect_one(changed, "schedule", schedule_id)
 
 
 def set_problem(tx: Tx, schedule_id: str, problem: str | None) -> bool:
