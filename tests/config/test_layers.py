@@ -169,6 +169,29 @@ def test_an_invalid_value_in_any_layer_is_an_error(workspace: Path, home: Path) 
         load(workspace, home, environ={"VICTOR_SCHEDULER_POL_INTERVAL": "1"})
 
 
+@pytest.mark.parametrize(
+    ("below", "above", "words"),
+    [
+        ("scheduler: {poll_interval: x}", "scheduler: {poll_interval: 5}", r"poll_interval"),
+        ("scheduler: {defaults: {overlap: skipp}}", "scheduler: {defaults: {overlap: allow}}", r"overlap"),
+        (
+            "scheduler: {defaults: {timezone: Europe/Berlim}}",
+            "scheduler: {defaults: {timezone: UTC}}",
+            "Berlim",
+        ),
+        ("hitl: {default_timeout: soon}", "hitl: {default_timeout: 1h}", r"default_timeout"),
+        ("console: {undo: 2h}", "console: {undo: 5s}", r"at most 1h"),
+    ],
+)
+def test_a_value_that_another_layer_overrides_is_checked(
+    workspace: Path, home: Path, below: str, above: str, words: str
+) -> None:
+    (home / ".victor" / "scheduler.yaml").write_text(f"# mine\n{below}\n")
+    with pytest.raises(ConfigError, match=words) as caught:
+        load(workspace, home, f"{above}\n")
+    assert str(caught.value).startswith(f"{home}/.victor/scheduler.yaml:2:")
+
+
 def test_workflow_files(workspace: Path, home: Path) -> None:
     for name in ("workflows/a/b.yaml", "c.yaml", "victor.yaml", ".hidden/d.yaml", "workflows/x.txt"):
         (workspace / name).parent.mkdir(parents=True, exist_ok=True)

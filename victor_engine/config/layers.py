@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -201,11 +201,19 @@ class _Builder:
                 )
         return patterns
 
-    def _layered(self, key_path: tuple[str, ...], known: Iterable[str], what: str) -> _Layered:
-        """Return one reader of the effective settings of all layers."""
+    def _checked(self, read: Callable[[Sequence[Source]], T]) -> T:
+        """Return what is read from all layers. Each layer is also read alone, with values that another one overrides."""
+        for source in self.sources:
+            read([source])
+        return read(self.sources)
+
+    def _layered(
+        self, sources: Sequence[Source], key_path: tuple[str, ...], known: Iterable[str], what: str
+    ) -> _Layered:
+        """Return one reader of the effective settings of layers, highest precedence first."""
         data: dict[str, Any] = {}
         labels: dict[str, Source] = {}
-        for source in self.sources:
+        for source in sources:
             section: Any = source.data
             for i, step in enumerate(key_path):
                 section = Reader(source, key_path[:i], section, what).data.get(step)
@@ -219,13 +227,12 @@ class _Builder:
                 if value is not None and key not in data:
                     data[key] = value
                     labels[key] = source
-                    self.origins[".".join((*key_path, key))] = source.place((*key_path, key))
+                    self.origins.setdefault(".".join((*key_path, key)), source.place((*key_path, key)))
         return _Layered(data, labels, key_path, what)
 
     def _scheduler(self) -> SchedulerConfig:
-        top = self._layered(("scheduler",), (*_SCHEDULER, "defaults"), "scheduler")
-        low = self._layered(("scheduler", "defaults"), _DEFAULTS, "scheduler.defaults")
-        base, plain = SchedulerConfig(), ScheduleDefaults()
+        found = self._checked(self._scheduler_of)
+        top = self._layered(self.sources, ("scheduler",), (*_SCHEDULER, "defaults"), "scheduler")
         if top.whole("history_retention_days", 0):
             self.warnings.append(
                 top.source_of("history_retention_days").warning(
@@ -234,6 +241,12 @@ class _Builder:
                     "Remove it, or write 0",
                 )
             )
+        return found
+
+    def _scheduler_of(self, sources: Sequence[Source]) -> SchedulerConfig:
+        top = self._layered(sources, ("scheduler",), (*_SCHEDULER, "defaults"), "scheduler")
+        low = self._layered(sources, ("scheduler", "defaults"), _DEFAULTS, "scheduler.defaults")
+        base, plain = SchedulerConfig(), ScheduleDefaults()
         zone = low.text("timezone", plain.timezone)
         _check_zone(low, zone)
         return SchedulerConfig(
@@ -252,17 +265,23 @@ class _Builder:
         )
 
     def _hitl(self) -> HitlConfig:
-        reader = self._layered(("hitl",), _HITL, "hitl")
+        found = self._checked(self._hitl_of)
+        return replace(found, allow_self_approval=self_approval(self.sources, self.warnings))
+
+    def _hitl_of(self, sources: Sequence[Source]) -> HitlConfig:
+        reader = self._layered(sources, ("hitl",), _HITL, "hitl")
         base = HitlConfig()
         return HitlConfig(
             strict_timeouts=reader.flag("strict_timeouts", base.strict_timeouts),
             unknown_assignees=reader.one_of("unknown_assignees", ("error", "warn"), base.unknown_assignees),
             default_timeout=reader.seconds("default_timeout", None),
-            allow_self_approval=self_approval(self.sources, self.warnings),
         )
 
     def _console(self) -> ConsoleConfig:
-        reader = self._layered(("console",), _CONSOLE, "console")
+        return self._checked(self._console_of)
+
+    def _console_of(self, sources: Sequence[Source]) -> ConsoleConfig:
+        reader = self._layered(sources, ("console",), _CONSOLE, "console")
         base = ConsoleConfig()
         undo = reader.seconds("undo", base.undo, zero=True) or 0.0
         if undo > MOST_UNDO_SECONDS:
