@@ -14,7 +14,7 @@ import pytest
 
 from tests.engine.support import engine_on, workspace
 from tests.scheduling.test_loop import ALICE, START, World, world
-from victor_engine.api import ScheduleSpec
+from victor_engine.api import ScheduleAdded, ScheduleSpec
 from victor_engine.clock import FakeClock
 from victor_engine.domain.transitions import SCHEDULE_TRANSITIONS, ScheduleCommand
 from victor_engine.engine import Engine
@@ -22,6 +22,7 @@ from victor_engine.errors import ConflictError, FencedError, StoreError, UsageEr
 from victor_engine.identity import acting_as
 from victor_engine.scheduling import policy, stored_schedules
 from victor_engine.scheduling import schedule_commands as ops
+from victor_engine.scheduling.declarations import spec_from_block
 from victor_engine.scheduling.timing import Timing
 from victor_engine.store.db import Tx
 
@@ -508,3 +509,32 @@ async def test_a_preview_names_a_version_on_which_no_run_can_start(tmp_path: Pat
     async with engine_on(root) as engine:
         spec = ScheduleSpec(workflow="w", cron="0 9 * * *", version="9.9.9")
         assert "has no version 9.9.9" in ((await engine.preview_schedule(spec)).problem or "")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"cron": "0 9 * * *"}, {"cron": "00 09 * * *"}),
+        ({"cron": "0 0 * * 1-5"}, {"cron": "0  0 * * MON-FRI"}),
+        ({"cron": "0 0 * * *"}, {"cron": "@daily"}),
+        ({"every": "60m"}, {"every": "1h"}),
+        ({"every": 3600}, {"every": "1h"}),
+    ],
+)
+async def test_equal_times_are_equal_however_they_are_written(
+    tmp_path: Path, one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    async with world(tmp_path) as w:
+        specs = [spec_from_block("w", block)[0] for block in (one, other)]
+        first, second = (spec for spec in specs if spec is not None)
+        added = await w.store.write(lambda tx: ops.add(tx, first, actor=ALICE, origin="cli"))
+        again = await w.store.write(lambda tx: ops.add(tx, second, actor=ALICE, origin="python"))
+        assert (added.created, again) == (True, ScheduleAdded(added.id, False))
+        other_settings = msgspec.structs.replace(second, jitter=5.0)
+        with pytest.raises(ConflictError, match=added.id):
+            await w.store.write(lambda tx: ops.add(tx, other_settings, actor=ALICE, origin="cli"))
+        await w.store.write(lambda tx: ops.edit(tx, added.id, second, actor=ALICE))
+        assert await w.store.write(lambda tx: ops.declare(tx, "w", "w.yaml", first))
+        assert not await w.store.write(lambda tx: ops.declare(tx, "w", "w.yaml", second))
+        assert await w.rows("SELECT COUNT(*) FROM events WHERE kind = 'schedule.changed'") == [(0,)]
+        assert await w.rows("SELECT COUNT(*) FROM schedules") == [(2,)]

@@ -168,6 +168,23 @@ def test_hashed_fields_spread_and_stay() -> None:
 
 # --- an oracle that shares no code: every real minute is looked at ------------------------------
 
+
+def test_nothing_fires_for_a_day_that_the_date_line_skips() -> None:
+    eve = datetime(2011, 12, 29, 12, tzinfo=UTC)  # 02:00 of the 29th in Apia, where no 30th followed
+    for expression, wanted in (
+        ("0 9 * * *", ["29T09:00", "31T09:00"]),
+        ("0 0 * * *", ["31T00:00", "01T00:00"]),
+        ("30 12 30 * *", ["30T12:30", "28T12:30"]),
+        ("0 */12 * * *", ["29T12:00", "31T00:00"]),
+    ):
+        schedule = CronSchedule.from_cron(expression, "Pacific/Apia")
+        fires = [each.astimezone(ZoneInfo("Pacific/Apia")) for each in schedule.upcoming(2, eve)]
+        if expression == "30 12 30 * *":
+            assert [f"{each:%Y-%m-%d}" for each in fires] == ["2012-01-30", "2012-03-30"]
+        else:
+            assert [f"{each:%dT%H:%M}" for each in fires] == wanted
+
+
 ZONES = [
     "America/New_York",
     "America/Los_Angeles",
@@ -259,7 +276,8 @@ def _oracle(schedule: CronSchedule, zone: str, start: datetime, end: datetime) -
         else:
             if previous is not None:
                 skipped = previous + timedelta(minutes=1)
-                while skipped < wall:  # a gap: what stood in it runs now
+                calendar = wall - previous > timedelta(hours=3, minutes=1)
+                while skipped < wall and not calendar:  # a gap: what stood in it runs now
                     if _naive_match(schedule, skipped):
                         fires.add(instant)
                     skipped += timedelta(minutes=1)

@@ -83,3 +83,27 @@ def test_changes_have_both_values() -> None:
     old = ScheduleSpec(workflow="w", cron="0 9 * * *")
     new = ScheduleSpec(workflow="w", cron="30 7 * * *", overlap="allow")
     assert describe_changes(old, new) == ['cron: "0 9 * * *" -> "30 7 * * *"', 'overlap: "skip" -> "allow"']
+
+
+@pytest.mark.parametrize(
+    ("zone", "wall", "instant"),
+    [
+        ("Europe/Berlin", "2026-03-29T02:30", "2026-03-29T01:00:00+00:00"),
+        ("Europe/Berlin", "2026-03-29T03:30", "2026-03-29T01:30:00+00:00"),
+        ("Europe/Berlin", "2026-10-25T02:30", "2026-10-25T00:30:00+00:00"),
+        ("America/New_York", "2026-03-08T02:59:59", "2026-03-08T07:00:00+00:00"),
+        ("Australia/Lord_Howe", "2026-10-04T02:10", "2026-10-03T15:30:00+00:00"),
+    ],
+)
+def test_an_instant_in_a_gap_is_the_first_after_it_as_in_cron(zone: str, wall: str, instant: str) -> None:
+    spec, faults = spec_from_block("w", {"at": wall, "timezone": zone})
+    assert spec is not None, faults
+    assert spec.at == datetime.fromisoformat(instant)
+
+
+def test_an_instant_that_the_calendar_skips_is_refused() -> None:
+    spec, faults = spec_from_block("w", {"at": "2011-12-30T09:00", "timezone": "Pacific/Apia"})
+    assert spec is None
+    assert faults == [
+        "schedule.at: 2011-12-30T09:00:00 does not exist in Pacific/Apia: the calendar skips it; give another time"
+    ]

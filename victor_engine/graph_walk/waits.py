@@ -167,9 +167,10 @@ def _next_wall_time(text: str, zone: Any, now: datetime) -> datetime:
     hour, minute, *rest = (int(part) for part in text.split(":"))
     day = now.astimezone(zone.info).replace(tzinfo=None)
     wall = day.replace(hour=hour, minute=minute, second=rest[0] if rest else 0, microsecond=0)
-    for days in range(-1, 3):
-        found = _at(zone, wall + timedelta(days=days))
-        if found > now:
+    for days in range(-1, 4):
+        day = wall + timedelta(days=days)
+        found = _at(zone, day)
+        if found > now and not zone.skips(int((day - _EPOCH).total_seconds())):
             return found
     raise ValueError(text)
 

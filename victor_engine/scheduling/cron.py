@@ -3,6 +3,7 @@
 * Day of month and day of week are joined by OR, unless one of them starts with `*`: then by AND.
 * A job with fixed minutes and hours whose time is in a gap of the clock fires at the first instant after the gap.
   In an overlap it fires once, the first time. Two times with the same instant fire once.
+* A change of the offset by more than three hours is a change of calendar: nothing fires for the times that it skips.
 * A job whose minute or hour starts with `*` is compared with the wall clock at every elapsed minute.
 """
 
@@ -28,7 +29,7 @@ from victor_engine.scheduling.cron_fields import (
     split_expression,
 )
 from victor_engine.scheduling.describe import describe
-from victor_engine.scheduling.timezones import Zone, zone_table
+from victor_engine.scheduling.timezones import CALENDAR_CHANGE, Zone, zone_table
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_ZERO = date(1970, 1, 1).toordinal()
@@ -49,6 +50,17 @@ def _seconds(instant: datetime) -> int:
     """Return the whole seconds since the epoch, rounded down."""
     delta = instant - _EPOCH
     return delta.days * 86_400 + delta.seconds
+
+
+def same_times(one: str | None, other: str | None) -> bool:
+    """Return whether two cron expressions have the same times, however they are written."""
+    if one == other or one is None or other is None:
+        return one == other
+    try:
+        read = [CronSchedule.from_cron(expression, hash_id="") for expression in (one, other)]
+    except ValueError:
+        return False
+    return read[0].fields == read[1].fields
 
 
 @dataclass(frozen=True)
@@ -220,6 +232,10 @@ class CronSchedule:
             if found is None:
                 return None
             instant, _ = zone.instant_of(found)
+            change = zone.gap(found) if instant > after else None
+            if change is not None and change[2] - change[1] > CALENDAR_CHANGE:
+                wall = -(-(change[0] + change[2]) // 60)  # the first wall time after the change
+                continue
             if instant > after:
                 return instant
             wall = found // 60 + 1

@@ -14,8 +14,9 @@ from victor_engine import jsonio
 from victor_engine.api import ScheduleSpec
 from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.errors import UsageError
+from victor_engine.scheduling.cron import same_times
 from victor_engine.scheduling.spec_clauses import duration, read_after, read_expect
-from victor_engine.scheduling.timezones import get_zone
+from victor_engine.scheduling.timezones import get_zone, zone_table
 from victor_engine.scheduling.timing import Timing
 
 KEYS = frozenset(
@@ -34,28 +35,48 @@ SYNONYMS = (("timezone", "tz"), ("every", "interval"), ("at", "once"), ("initial
 """Keys with the same meaning."""
 
 
+def parse_at(value: Any, zone: ZoneInfo) -> datetime:
+    """Return the instant of `at:`. Raise UsageError for a time that a change of calendar skips."""
+    wall = _given(value, end=False)
+    if wall.tzinfo is None and zone_table(zone.key).skips(_wall_seconds(wall)):
+        raise UsageError(
+            f"{wall.isoformat()} does not exist in {zone.key}: the calendar skips it; give another time"
+        )
+    return parse_instant(value, zone)
+
+
 def parse_instant(value: Any, zone: ZoneInfo, *, end: bool = False) -> datetime:
     """Return the instant of ISO text, a date or a datetime, in UTC. Without an offset it is wall time in `zone`.
 
-    A date without a time is its first second or, with `end`, its last. Raise UsageError if `value` is not an instant.
+    A wall time in a gap of the clock is the first instant after the gap, as a cron expression has it. A date without a
+    time is its first second or, with `end`, its last. Raise UsageError if `value` is not an instant.
     """
+    found = _given(value, end)
+    if found.tzinfo is not None:
+        return found.astimezone(UTC)
+    table = zone_table(zone.key)
+    change = table.gap(_wall_seconds(found))
+    if change is not None:
+        return datetime.fromtimestamp(change[0], UTC)
+    return found.replace(tzinfo=zone).astimezone(UTC)
+
+
+def _wall_seconds(wall: datetime) -> int:
+    return int((wall.replace(tzinfo=UTC, microsecond=0) - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
+
+
+def _given(value: Any, end: bool) -> datetime:
+    """Return a date or time as it is written, with or without an offset."""
     if isinstance(value, datetime):
-        found = value
-    elif isinstance(value, date):
-        found = datetime.combine(value, time(23, 59, 59) if end else time())
-    else:
-        text = str(value).strip()
-        try:
-            found = datetime.fromisoformat(text)
-        except ValueError:
-            raise UsageError(
-                f"{text!r} is not a date or time; write 2026-03-31 or 2026-03-31T09:00"
-            ) from None
-        if end and len(text) == 10:
-            found = datetime.combine(found.date(), time(23, 59, 59))
-    if found.tzinfo is None:
-        found = found.replace(tzinfo=zone)
-    return found.astimezone(UTC)
+        return value
+    if isinstance(value, date):
+        return datetime.combine(value, time(23, 59, 59) if end else time())
+    text = str(value).strip()
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is not a date or time; write 2026-03-31 or 2026-03-31T09:00") from None
+    return datetime.combine(found.date(), time(23, 59, 59)) if end and len(text) == 10 else found
 
 
 def parse_catchup(value: Any) -> Any:
@@ -135,7 +156,7 @@ def spec_from_block(
     take("cron", lambda value: " ".join(str(value).split()), "cron")
     take("every_seconds", above_zero, "every", "interval")
     take("anchor", lambda value: parse_instant(value, zone), "anchor")
-    take("at", lambda value: parse_instant(value, zone), "at", "once")
+    take("at", lambda value: parse_at(value, zone), "at", "once")
     take("after", read_after, "after")
     take("exclude", _calendars, "exclude")
     take("expect", read_expect, "expect")
@@ -228,6 +249,13 @@ def schedule_id(spec: ScheduleSpec) -> str:
     return jsonio.digest(identity)[:12]
 
 
+def same_schedule(one: ScheduleSpec, other: ScheduleSpec) -> bool:
+    """Return whether two specs have the same identity, with times that can be written differently."""
+    return one.workflow == other.workflow and schedule_id(one) == schedule_id(
+        msgspec.structs.replace(other, cron=one.cron if same_times(one.cron, other.cron) else other.cron)
+    )
+
+
 def file_schedule_id(workflow: str) -> str:
     """Return the id of the schedule in a workflow file. It does not change when the block is edited."""
     return jsonio.digest(["file", workflow])[:12]
@@ -238,9 +266,9 @@ def _text(value: Any) -> str:
 
 
 def describe_changes(old: ScheduleSpec, new: ScheduleSpec) -> list[str]:
-    """Return the differences between two specs, one line for each field."""
+    """Return the differences between two specs, one line for each field. Equal times are equal however written."""
     return [
         f"{key}: {_text(getattr(old, key))} -> {_text(getattr(new, key))}"
         for key in ScheduleSpec.__struct_fields__
-        if getattr(old, key) != getattr(new, key)
+        if getattr(old, key) != getattr(new, key) and not (key == "cron" and same_times(old.cron, new.cron))
     ]

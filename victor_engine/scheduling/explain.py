@@ -18,6 +18,7 @@ from victor_engine.scheduling import stored_schedules as ops
 from victor_engine.scheduling.describe import elapsed
 from victor_engine.scheduling.fires import Excluded
 from victor_engine.scheduling.stored_schedules import ScheduleRow
+from victor_engine.scheduling.timezones import CALENDAR_CHANGE
 from victor_engine.scheduling.timing import Nominal, Timing
 from victor_engine.store.db import actor_from_json
 from victor_engine.store.queries.events import newest_of_schedule
@@ -297,7 +298,13 @@ def _clock_change(answer: _Answer, start: datetime) -> str | None:
     if first == last or first is None or last is None:
         return None
     way = "forward" if last > first else "back"
-    by = elapsed(abs((last - first).total_seconds()))
+    seconds = abs((last - first).total_seconds())
+    by = elapsed(seconds)
+    if seconds > CALENDAR_CHANGE:
+        return (
+            f"on {local:%Y-%m-%d} the calendar of {answer.row.spec.timezone} went {way} by {by}: nothing fires for the"
+            " times that were skipped"
+        )
     return (
         f"on {local:%Y-%m-%d} clocks in {answer.row.spec.timezone} went {way} by {by}: a fixed time in the gap"
         " fires at the first instant after it, and a time that occurs twice fires once, the first time"

@@ -18,7 +18,13 @@ from victor_engine.domain.transitions import ScheduleCommand, schedule_refusal
 from victor_engine.errors import ConflictError, UsageError
 from victor_engine.events import EventKind
 from victor_engine.scheduling import dependency_graph
-from victor_engine.scheduling.declarations import describe_changes, file_schedule_id, schedule_id
+from victor_engine.scheduling.cron import same_times
+from victor_engine.scheduling.declarations import (
+    describe_changes,
+    file_schedule_id,
+    same_schedule,
+    schedule_id,
+)
 from victor_engine.scheduling.policy import backlog
 from victor_engine.scheduling.stored_schedules import (
     Resolve,
@@ -53,7 +59,7 @@ def add(
 
     Raise ConflictError if a schedule with the same times, zone, state and version has other settings.
     """
-    new_id = given_id or schedule_id(spec)
+    new_id = given_id or _id_of(tx, spec)
     tx.lock(Root.SCHEDULE, new_id)
     known = find(tx, new_id)
     if known is not None and not known.removed:
@@ -76,6 +82,17 @@ def add(
     return ScheduleAdded(new_id, True)
 
 
+def _id_of(tx: Tx, spec: ScheduleSpec) -> str:
+    """Return the id of the schedule with the same workflow, times, zone, state and version, or a new id."""
+    new_id = schedule_id(spec)
+    if spec.cron is not None and find(tx, new_id) is None:
+        file_id = file_schedule_id(spec.workflow)
+        for known, other in schedules.specs_of(tx, spec.workflow):
+            if known != file_id and same_schedule(other, spec):
+                return known
+    return new_id
+
+
 def declare(tx: Tx, workflow: str, path: str | None, spec: ScheduleSpec | None) -> bool:
     """Apply the `schedule:` block of a file. Return whether the schedule changed.
 
@@ -96,10 +113,10 @@ def declare(tx: Tx, workflow: str, path: str | None, spec: ScheduleSpec | None) 
         return True
     if row is None or row.removed:
         return add(tx, spec, actor=None, origin="file", path=path, given_id=new_id, file_spec=spec).created
-    if row.file_spec == spec:
+    if row.file_spec is not None and not describe_changes(row.file_spec, spec):
         return False
     in_force, dropped = spec, False
-    if row.file_spec is not None and row.spec != row.file_spec:
+    if row.file_spec is not None and describe_changes(row.file_spec, row.spec):
         in_force = _rebase(row, spec)
         try:
             Timing(in_force, new_id, row.created_at)
@@ -159,7 +176,7 @@ def edit(tx: Tx, schedule: str, spec: ScheduleSpec, *, actor: Actor | None, note
     changes = describe_changes(row.spec, spec)
     if not changes:
         return row.id
-    if _times(spec) != _times(row.spec):
+    if not _same_times(spec, row.spec):
         _check_fires(spec, timing, tx.now)
         if uses_up_runs(row, spec):
             raise UsageError(used_up_words(row, spec))
@@ -183,10 +200,15 @@ def _check_fires(spec: ScheduleSpec, timing: Timing, now: datetime) -> None:
         raise UsageError(f"the schedule would never fire: {name} has passed; give an instant in the future")
 
 
+def _same_times(one: ScheduleSpec, other: ScheduleSpec) -> bool:
+    """Return whether a schedule is due at the same times with two specs."""
+    return _times(one) == _times(other) and same_times(one.cron, other.cron)
+
+
 def _times(spec: ScheduleSpec) -> tuple[Any, ...]:
-    """Return the fields of a spec that determine when a schedule is due."""
+    """Return the fields of a spec beside `cron` that determine when a schedule is due."""
     return (
-        spec.cron, spec.every_seconds, spec.anchor, spec.at, spec.after, spec.timezone, spec.start_date,
+        spec.every_seconds, spec.anchor, spec.at, spec.after, spec.timezone, spec.start_date,
         spec.end_date, spec.jitter,
     )  # fmt: skip
 
@@ -198,7 +220,7 @@ def _apply(tx: Tx, row: ScheduleRow, spec: ScheduleSpec) -> None:
     """
     dependency_graph.check(tx, row.id, spec)
     dependency_graph.set_upstream(tx, row.id, spec)
-    keep = _times(spec) == _times(row.spec) and row.firing and spec.enabled and not row.exhausted
+    keep = _same_times(spec, row.spec) and row.firing and spec.enabled and not row.exhausted
     cursor = row.cursor if keep else settle(tx, row, tx.now)
     if spec.timezone != row.spec.timezone:
         _add_zone_to_names(tx, row)

@@ -10,6 +10,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+CALENDAR_CHANGE = 3 * 3600
+"""Seconds up to which a change of the offset is a change of the clock. A longer one, such as a move of the date line,
+is a change of calendar: nothing fires for the times that it skips, as in cronie."""
+
 _NO_ZONES = ("posix/", "right/", "posixrules", "localtime", "Factory")
 """Entries of the zone database that depend on the machine or count leap seconds."""
 
@@ -94,21 +98,35 @@ class Zone:
             year += 1
         return None
 
+    def gap(self, wall: int) -> tuple[int, int, int] | None:
+        """Return the change, as (instant, offset before, offset after), that skips a wall time; None if none does."""
+        early, late = self._offsets(wall)
+        if early >= late:
+            return None
+        inside = wall - early
+        change = self.next_change(inside - 2 * 86_400, inside + 2 * 86_400)
+        while change is not None and not (change[0] + change[1] <= wall < change[0] + change[2]):
+            change = self.next_change(change[0], inside + 2 * 86_400)
+        return change
+
+    def skips(self, wall: int) -> bool:
+        """Return whether a change of calendar skips a wall time, so that it has no instant; see `CALENDAR_CHANGE`."""
+        change = self.gap(wall)
+        return change is not None and change[2] - change[1] > CALENDAR_CHANGE
+
     def instant_of(self, wall: int) -> tuple[int, int]:
         """Return the instant of a wall time, and its fold: in an overlap the first, in a gap the first after it."""
+        change = self.gap(wall)
+        return (change[0] if change is not None else wall - self._offsets(wall)[0]), 0
+
+    def _offsets(self, wall: int) -> tuple[int, int]:
+        """Return the offsets of a wall time with fold 0 and 1. In a gap, the first is the offset before it."""
         local = (_EPOCH + timedelta(seconds=wall)).replace(tzinfo=self.info)
         early = local.utcoffset()
         late = local.replace(fold=1).utcoffset()
         assert early is not None
         assert late is not None
-        if early == late or early > late:
-            return wall - int(early.total_seconds()), 0
-        # A gap: `early` is the offset before it, `late` the one after it.
-        inside = wall - int(early.total_seconds())
-        change = self.next_change(inside - 2 * 86_400, inside + 2 * 86_400)
-        while change is not None and not (change[0] + change[1] <= wall < change[0] + change[2]):
-            change = self.next_change(change[0], inside + 2 * 86_400)
-        return (change[0] if change is not None else inside), 0
+        return int(early.total_seconds()), int(late.total_seconds())
 
 
 @lru_cache(maxsize=1024)
