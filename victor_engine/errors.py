@@ -19,6 +19,7 @@ An error crosses the socket as `{code, message, details}`. The other side raises
         ItemChangedError  item_changed, exit 5
         MovedMeanwhileError  moved_meanwhile, exit 5
         ThreadBusyError  thread_busy, exit 5
+      DeploymentError  deployment, exit 3
       PermissionDeniedError  permission, exit 6
       EngineUnavailableError  engine_unavailable, exit 7
         EngineLockedError  engine_locked, exit 7
@@ -132,6 +133,13 @@ class PlanExpiredError(ConflictError):
     """The plan is too old to be applied."""
 
     code = "plan_expired"
+
+
+class DeploymentError(VictorError):
+    """The files have errors, so that nothing of them is deployed. `details["problems"]` lists the errors."""
+
+    code = "deployment"
+    exit_code = 3
 
 
 class PlanChangedError(ConflictError):

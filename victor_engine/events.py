@@ -23,6 +23,7 @@ class EventKind(StrEnum):
     ENGINE_UNDRAINED = "engine.undrained"
     WORKSPACE_LOADED = "workspace.loaded"
     WORKSPACE_TRUSTED = "workspace.trusted"
+    DEPLOYMENT_APPLIED = "deployment.applied"
 
     SCHEDULE_ADDED = "schedule.added"
     SCHEDULE_CHANGED = "schedule.changed"

@@ -19,6 +19,8 @@ COMMANDS = {
     "gate": ("victor_engine.cli.gate", "gate", "Run a command after a person has allowed it."),
     "validate": ("victor_engine.cli.validate", "validate", "Check workflow files."),
     "inbox": ("victor_engine.cli.inbox", "inbox", "List and answer requests to people."),
+    "plan": ("victor_engine.cli.deploy", "plan", "Compare the files with the versions in force."),
+    "deploy": ("victor_engine.cli.deploy", "deploy", "Put the versions and schedules of the files in force."),
     "audit": ("victor_engine.cli.audit", "audit", "Export and verify the audit trail."),
     "runs": (
         "victor_engine.cli.runs",

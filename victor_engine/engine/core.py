@@ -14,9 +14,10 @@ import msgspec
 
 from victor_engine import __version__
 from victor_engine.api import (
-    ENGINE_ACTOR,
     Actor,
     CallerInfo,
+    DeploymentInfo,
+    DeploymentPlan,
     EngineInfo,
     EngineMode,
     EventInfo,
@@ -30,12 +31,12 @@ from victor_engine.api.port import PortMethod, derive
 from victor_engine.api.roles import Role
 from victor_engine.clock import Clock, SystemClock
 from victor_engine.engine.current_workspace import CurrentWorkspace, Source
+from victor_engine.engine.deployments import apply_valid, deploy, prepare
 from victor_engine.engine.execution import Execution
 from victor_engine.engine.facade import delegate
 from victor_engine.engine.feed import Broadcast
 from victor_engine.engine.loaded_workspace import Workspace
 from victor_engine.engine.queries import Queries, StoreReader
-from victor_engine.engine.registration import register
 from victor_engine.engine.requests import RequestService
 from victor_engine.engine.run_mover import RunMover
 from victor_engine.engine.runs import RunService
@@ -55,6 +56,7 @@ from victor_engine.private import close_to_others, make_directory
 from victor_engine.scheduling import schedule_commands
 from victor_engine.store import queries
 from victor_engine.store.db import Store, open_store
+from victor_engine.store.repositories import deployments as stored_deployments
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +100,8 @@ class Engine(Port):
         """Set if the engine stops because another engine has taken over."""
         self.on_closed: Callable[[], None] | None = None
         self.on_reloaded: Callable[[], Awaitable[None]] | None = None
+        self.deployment: DeploymentInfo | None = None
+        """The deployment of the start; None if it changed nothing."""
         self.socket_problems: tuple[ProblemInfo, ...] = ()
         self.closers: list[Callable[[], Awaitable[None]]] = []
         self.runtime = execution.runtime
@@ -146,15 +150,16 @@ class Engine(Port):
         work: bool = True,
         fire: bool = True,
         recover: bool = True,
+        deploy: bool = True,
         functions: Mapping[str, Callable[..., Any]] | None = None,
         sender: Sender | None = None,
     ) -> Engine:
         """Open the store, begin a new epoch, load the workspace, and start.
 
         With `work=False` the engine only writes to the store, without recovery, execution and schedules; the
-        command line uses this. With `fire=False` it does not fire schedules, and with `recover=False` it does
-        not recover the runs of earlier engines. Expressions can call `functions` in addition to those of the
-        workspace. `sender` sends notifications instead of Apprise.
+        command line uses this. With `fire=False` it does not fire schedules, with `recover=False` it does not
+        recover the runs of earlier engines, and with `deploy=False` it deploys no files. Expressions can call
+        `functions` in addition to those of the workspace. `sender` sends notifications instead of Apprise.
         """
         clock = clock or SystemClock()
         make_directory(state_dir)
@@ -182,7 +187,7 @@ class Engine(Port):
                     execution=execution,
                 )
                 try:
-                    await engine._start(work)
+                    await engine._start(work, deploy)
                 except BaseException:
                     await execution.stop()  # recovered runs may be active already
                     raise
@@ -194,11 +199,12 @@ class Engine(Port):
             raise
         return engine
 
-    async def _start(self, work: bool) -> None:
+    async def _start(self, work: bool, deploy: bool) -> None:
         self.store.listen(self._broadcast.publish)
         self.store.on_fenced = self.stop_fenced
         self.store.on_storage = self._storage_changed
-        await register(self.store, self.workspace)
+        if deploy:
+            self.deployment = await apply_valid(self.store, self.workspace, "start")
         if work:
             await self.store.write(
                 lambda tx: tx.event(
@@ -249,15 +255,7 @@ class Engine(Port):
         """Notify subscribers of a storage outage. Its end is a stored event."""
         self.notifier.storage_changed(info)
         if info is not None:
-            self._broadcast.notice(
-                EventInfo(
-                    seq=0,
-                    at=info.since,
-                    kind=EventKind.ENGINE_STORAGE_LOST,
-                    actor=ENGINE_ACTOR,
-                    data={"message": info.message},
-                )
-            )
+            self._broadcast.storage_lost(info)
 
     # --- the workspace -------------------------------------------------------------------------
 
@@ -284,11 +282,30 @@ class Engine(Port):
     async def reload(self) -> list[ProblemInfo]:
         """Read the workspace again. Active runs keep their definitions."""
         async with self._current.loading:
-            return await self._reload()
+            workspace = await self._current.load()
+            await apply_valid(self.store, workspace, "reload")
+            await self._use(workspace)
+            return [*workspace.problems, *self.socket_problems]
 
-    async def _reload(self) -> list[ProblemInfo]:
-        workspace = await self._current.load()
-        await register(self.store, workspace)
+    async def plan_deployment(self, undo: bool = False) -> DeploymentPlan:
+        async with self._current.loading:
+            workspace = await self._current.load()
+        found = await self._reader.read(prepare, workspace, self.clock.now(), undo=undo)
+        await workspace.bindings.close()
+        return found.plan
+
+    async def deployments(self, limit: int = 20) -> list[DeploymentInfo]:
+        return await self._reader.read(stored_deployments.listed, limit)
+
+    async def deploy(self, plan: str | None = None, undo: bool = False) -> DeploymentInfo:
+        async with self._current.loading:
+            workspace = await self._current.load()
+            info = await deploy(self.store, workspace, self.clock.now(), plan, undo=undo)
+            await self._use(workspace)
+        return info
+
+    async def _use(self, workspace: Workspace) -> None:
+        """Put a loaded workspace into use. Its versions and schedules are committed."""
         old = self._current.replace(workspace)
         self._execution.starting.bindings_changed()
         self._execution.start_task(old.bindings.close())
@@ -302,7 +319,6 @@ class Engine(Port):
         await self._execution.workspace_changed()
         if self.on_reloaded is not None:
             await self.on_reloaded()
-        return [*workspace.problems, *self.socket_problems]
 
     async def trust(self) -> TrustInfo:
         """Trust the workspace, and start its waiting runs."""
@@ -319,14 +335,7 @@ class Engine(Port):
         return await self.trust_info()
 
     async def trust_info(self) -> TrustInfo:
-        commands, functions, urls = self.workspace.bindings.summary()
-        return TrustInfo(
-            workspace=str(self.workspace_path),
-            trusted=self.trusted,
-            commands=tuple(commands),
-            functions=tuple(functions),
-            urls=tuple(urls),
-        )
+        return self._current.trust_info()
 
     # --- the engine itself ---------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from victor_engine.api import ProblemInfo
+from victor_engine.api import ProblemInfo, TrustInfo
 from victor_engine.config import is_trusted, trust
 from victor_engine.engine.loaded_workspace import Workspace
 from victor_engine.engine.workspace import load_workspace
@@ -98,6 +98,17 @@ class CurrentWorkspace:
         self.trusted = True
         return new
 
+    def trust_info(self) -> TrustInfo:
+        """Return whether the workspace is trusted, and the content that a trusted engine executes."""
+        commands, functions, urls = self.bindings().summary()
+        return TrustInfo(
+            workspace=str(self.path),
+            trusted=self.trusted,
+            commands=tuple(commands),
+            functions=tuple(functions),
+            urls=tuple(urls),
+        )
+
     def require_trust(self) -> None:
         """Raise UntrustedError unless the workspace is trusted."""
         if not self.trusted:
@@ -122,3 +133,14 @@ class CurrentWorkspace:
     def problems(self) -> Mapping[str, list[ProblemInfo]]:
         """Return the problems of the files by workflow."""
         return self.loaded.by_workflow
+
+
+async def read_files(path: Path) -> Workspace:
+    """Read the files of a workspace without an engine. Nothing of it is imported unless it is trusted."""
+    loader = Loader(here=True)
+    try:
+        workspace = await Source(path).load(loader, trusted=is_trusted(path))
+        await workspace.bindings.close()
+        return workspace
+    finally:
+        await loader.close()

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from victor_engine.api import EventInfo
+from victor_engine.api import ENGINE_ACTOR, EventInfo, StorageInfo
+from victor_engine.events import EventKind
 from victor_engine.store.db import Store
 from victor_engine.store.queries import events_after
 
@@ -41,6 +42,11 @@ class Broadcast:
         for queue in self._subscribers:
             if not queue.full():
                 queue.put_nowait(event)
+
+    def storage_lost(self, info: StorageInfo) -> None:
+        """Send the start of a storage outage, which cannot be stored."""
+        kind, data = EventKind.ENGINE_STORAGE_LOST, {"message": info.message}
+        self.notice(EventInfo(seq=0, at=info.since, kind=kind, actor=ENGINE_ACTOR, data=data))
 
     def close(self) -> None:
         self.closed = True

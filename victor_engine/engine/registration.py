@@ -1,10 +1,9 @@
-"""The registration of versions and schedules from the files of a workspace: planned in a reader, committed in
-one transition."""
+"""The versions and schedules that the files of a workspace change: found in a reader, committed in one transition."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +18,7 @@ from victor_engine.errors import UsageError, VictorError
 from victor_engine.loading.pieces import Problem, WorkflowPiece
 from victor_engine.scheduling.declarations import file_schedule_id
 from victor_engine.scheduling.schedule_commands import declare
-from victor_engine.store.db import Store, Tx
+from victor_engine.store.db import Tx
 from victor_engine.store.locks import Root
 from victor_engine.store.queries import declared as facts
 from victor_engine.store.queries.workflows import latest_of
@@ -30,8 +29,8 @@ from victor_engine.versioning.semver import WorkflowVersion
 
 
 @dataclass(slots=True)
-class _Plan:
-    """The changes to commit. All expensive work is done before the transition."""
+class Changes:
+    """The changes to commit; false if there are none. All expensive work is done before the transition."""
 
     good: list[WorkflowPiece] = field(default_factory=list)  # registered already, or to be registered
     new: list[WorkflowPiece] = field(default_factory=list)
@@ -46,26 +45,12 @@ class _Plan:
     )  # the version to put in force of each workflow
     vanished: removed_workflows.Plan = field(default_factory=removed_workflows.Plan)
     problems: list[Problem] = field(default_factory=list)
+    may_be_in: Callable[[str], Path | None] = lambda _: None
+    """Returns a file with errors that may contain a workflow."""
 
-    def changes(self) -> bool:
+    def __bool__(self) -> bool:
         unsettled = declared(self.good).keys() - self.settled
         return bool(self.new or unsettled or self.undeclared or self.in_force or self.vanished)
-
-
-async def register(store: Store, workspace: Workspace) -> None:
-    """Register the versions and schedules of the files in one transition, so that no run starts in between.
-
-    Write nothing if nothing has changed.
-    """
-    plan = await store.read(lambda connection: _look(connection, workspace))
-    problems = plan.problems
-    good = plan.good
-    if plan.changes():
-        good, refused = await store.write(lambda tx: _apply(tx, plan))
-        problems += refused
-    problems += await store.read(lambda connection: list(_check_versions(connection, good)))
-    for workflow, problem in problems:
-        workspace.add(problem, workflow)
 
 
 def declared(pieces: Iterable[WorkflowPiece]) -> dict[str, WorkflowPiece]:
@@ -105,9 +90,9 @@ def in_force(pieces: Iterable[WorkflowPiece]) -> dict[str, WorkflowPiece]:
 # --- plan ------------------------------------------------------------------------------------------
 
 
-def _look(connection: sqlite3.Connection, workspace: Workspace) -> _Plan:
+def look(connection: sqlite3.Connection, workspace: Workspace) -> Changes:
     """Return the changes to commit. Read the store, and the files of workflows that are not there any more."""
-    plan = _Plan()
+    plan = Changes()
     for piece in workspace.workflows:
         try:
             if not _is_registered(connection, piece):
@@ -121,7 +106,7 @@ def _look(connection: sqlite3.Connection, workspace: Workspace) -> _Plan:
     for name, piece in applied.items():
         if piece.spec is not None:
             plan.problems += _unknown_calendars(piece, piece.spec, workspace)
-        if piece.spec is None or _file_spec(connection, name) == piece.spec:
+        if piece.spec is None or file_spec(connection, name) == piece.spec:
             plan.settled.add(name)
     for name, piece in in_force(plan.good).items():
         if name in refused:
@@ -133,10 +118,11 @@ def _look(connection: sqlite3.Connection, workspace: Workspace) -> _Plan:
         if not _may_be_declared(current, piece, workspace):
             plan.in_force[name] = piece
     search = removed_workflows.Search(workspace)
+    plan.may_be_in = search.may_be_in
     pieces = {piece.name: piece for piece in reversed(workspace.workflows)}
-    for name in sorted(pieces.keys() - applied.keys()):
+    for name in sorted(pieces.keys() - applied.keys() - refused):
         # The block may be in a file with errors.
-        if _file_spec(connection, name) is not None and search.may_be_in(name) is None:
+        if file_spec(connection, name) is not None and search.may_be_in(name) is None:
             plan.undeclared.append(pieces[name])
     plan.vanished = removed_workflows.find(connection, search, set(pieces))
     plan.problems += plan.vanished.problems
@@ -152,17 +138,26 @@ def _may_be_declared(
 
 
 def _is_registered(connection: sqlite3.Connection, piece: WorkflowPiece) -> bool:
-    wanted = _deprecation(piece.deprecated)
+    wanted = deprecation_of(piece.deprecated)
     known = catalog.find_registered(connection, piece, piece.checksum)
     if known is None:
         catalog.refuse_conflict(connection, piece, jsonio.loads(piece.content), piece.path)
         return False
-    stored = facts.deprecation(connection, known.definition_id)
-    settled = wanted is None or stored == (wanted[0], wanted[1], wanted[2] and to_us(wanted[2]))
+    settled = wanted is None or deprecation_known(connection, known, wanted)
     return settled and catalog.migrations_known(connection, piece)
 
 
-def _file_spec(connection: sqlite3.Connection, workflow: str) -> ScheduleSpec | None:
+def deprecation_known(
+    connection: sqlite3.Connection,
+    known: catalog.Registered,
+    wanted: tuple[str, str | None, datetime | None],
+) -> bool:
+    """Return whether a version has this message, successor and removal."""
+    stored = facts.deprecation(connection, known.definition_id)
+    return stored == (wanted[0], wanted[1], wanted[2] and to_us(wanted[2]))
+
+
+def file_spec(connection: sqlite3.Connection, workflow: str) -> ScheduleSpec | None:
     """Return the spec that a file declared, unless its schedule is removed."""
     return facts.declared_spec(connection, file_schedule_id(workflow))
 
@@ -175,11 +170,13 @@ def _unknown_calendars(piece: WorkflowPiece, spec: ScheduleSpec, workspace: Work
             yield piece.name, piece.problem(f"schedule.exclude: {error.message}")
 
 
-def _check_versions(connection: sqlite3.Connection, good: Iterable[WorkflowPiece]) -> Iterator[Problem]:
-    """Yield a problem for each `schedule.version` that does not exist. The schedule stays, since an alias may be
-    set later."""
+def check_versions(
+    connection: sqlite3.Connection, good: Iterable[WorkflowPiece], new: Collection[WorkflowPiece] = ()
+) -> Iterator[Problem]:
+    """Yield a problem for each `schedule.version` that does not exist, and that none of the `new` versions is. The
+    schedule stays, since an alias may be set later."""
     for name, piece in declared(good).items():
-        if piece.spec is None:
+        if piece.spec is None or _will_exist(piece, new):
             continue
         try:
             catalog.resolve(connection, name, piece.spec.version)
@@ -187,7 +184,14 @@ def _check_versions(connection: sqlite3.Connection, good: Iterable[WorkflowPiece
             yield name, piece.problem(f"schedule.version: {error.message}")
 
 
-def _deprecation(value: Any) -> tuple[str, str | None, datetime | None] | None:
+def _will_exist(piece: WorkflowPiece, new: Collection[WorkflowPiece]) -> bool:
+    """Return whether one of the new versions is the one that the schedule of a workflow starts."""
+    spec = piece.spec.version if piece.spec is not None else None
+    versions = [each.version or "0.0.1" for each in new if each.name == piece.name]
+    return bool(versions) and (spec is None or catalog.in_range(spec, versions) is not None)
+
+
+def deprecation_of(value: Any) -> tuple[str, str | None, datetime | None] | None:
     """Return the message, the successor and the planned removal of a `deprecated:` key."""
     if not value:
         return None
@@ -215,7 +219,7 @@ def _removal(value: Any) -> datetime | None:
 # --- commit ----------------------------------------------------------------------------------------
 
 
-def _apply(tx: Tx, plan: _Plan) -> tuple[list[WorkflowPiece], list[Problem]]:
+def apply(tx: Tx, plan: Changes) -> tuple[list[WorkflowPiece], list[Problem]]:
     """Return the registered workflows, and the problems of the others."""
     problems: list[Problem] = []
 
@@ -263,7 +267,7 @@ def _register(tx: Tx, piece: WorkflowPiece) -> None:
     known = catalog.register_definition(tx, piece, content, piece.text, piece.path, piece.checksum)
     if piece.migrations:
         catalog.register_migrations(tx, piece.name, piece.migrations, known.version)
-    wanted = _deprecation(piece.deprecated)
+    wanted = deprecation_of(piece.deprecated)
     if wanted is not None:
         message, successor, removal = wanted
         lifecycle.deprecate(tx, piece.name, known.version, message, successor, removal=removal)
@@ -280,4 +284,5 @@ def _key(error: VictorError) -> str:
 
 
 def _problem(piece: WorkflowPiece, error: VictorError) -> Problem:
-    return piece.name, ProblemInfo(severity="error", message=error.message, path=piece.path)
+    message = error.message.removeprefix(f"{piece.path}: ")
+    return piece.name, ProblemInfo(severity="error", message=message, path=piece.path)

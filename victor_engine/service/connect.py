@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 WORKSPACE_CHECK = 1.0
 """Seconds between two checks whether another directory has replaced the workspace."""
 
-Mode = Literal["attach", "oneshot", "read", "embedded"]
+Mode = Literal["attach", "oneshot", "deploy", "read", "embedded"]
 
 
 def find(workspace: Path | str | None = None, state_dir: Path | str | None = None) -> Paths:
@@ -230,7 +230,8 @@ async def open_port(
     """Open a port for the command line, and close it at the end of the block.
 
     If an engine runs, attach to it. Otherwise `mode` decides: `attach` raises EngineUnavailableError; `read`
-    only reads the store; `oneshot` writes to the store under the lock, without execution; `embedded` opens an
+    only reads the store; `oneshot` writes to the store under the lock, without execution; `deploy` does so without
+    the deployment that an engine makes when it starts; `embedded` opens an
     engine in this process that neither fires schedules nor recovers the runs of earlier engines.
     """
     paths = find(workspace, state_dir)
@@ -260,7 +261,9 @@ async def _without_engine(paths: Paths, mode: Mode, config_file: Path | None) ->
     lock = EngineLock(paths.state_dir)
     await _wait_for_lock(lock, "cli", "")
     try:
-        engine = await Engine.open(paths.workspace, paths.state_dir, config_file=config_file, work=False)
+        engine = await Engine.open(
+            paths.workspace, paths.state_dir, config_file=config_file, work=False, deploy=mode != "deploy"
+        )
     except BaseException:
         lock.release()
         raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,11 +14,22 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 
 from victor_engine import __version__
-from victor_engine.api import Actor, CallerInfo, EngineInfo, EventInfo, EventQuery, TrustInfo
+from victor_engine.api import (
+    Actor,
+    CallerInfo,
+    DeploymentInfo,
+    DeploymentPlan,
+    EngineInfo,
+    EventInfo,
+    EventQuery,
+    TrustInfo,
+)
 from victor_engine.api.port import Port, PortMethod, derive
 from victor_engine.api.roles import Role
 from victor_engine.clock import Clock, SystemClock
 from victor_engine.config import load_config
+from victor_engine.engine.current_workspace import read_files
+from victor_engine.engine.deployments import prepare
 from victor_engine.engine.facade import delegate
 from victor_engine.engine.queries import Queries
 from victor_engine.errors import EngineUnavailableError, VictorError
@@ -26,7 +38,8 @@ from victor_engine.notify import notify_problems
 from victor_engine.people.groups import Groups
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars
 from victor_engine.service.engine_lock import engine_owner
-from victor_engine.store import queries
+from victor_engine.store import queries, schema
+from victor_engine.store.repositories import deployments as stored_deployments
 from victor_engine.store.snapshot import SnapshotReader
 
 T = TypeVar("T")
@@ -150,6 +163,13 @@ class ReadOnlyPort(Port):
     async def trust_info(self) -> TrustInfo:
         return TrustInfo(workspace=str(self.workspace), trusted=False, commands=(), functions=(), urls=())
 
+    async def plan_deployment(self, undo: bool = False) -> DeploymentPlan:
+        workspace = await read_files(self.workspace)
+        return (await self._view.read(prepare, workspace, self.clock.now(), undo=undo)).plan
+
+    async def deployments(self, limit: int = 20) -> list[DeploymentInfo]:
+        return await self._view.read(stored_deployments.listed, limit)
+
     async def events(self, query: EventQuery) -> list[EventInfo]:
         return await self._view.read(queries.events, query)
 
@@ -166,3 +186,14 @@ class ReadOnlyPort(Port):
 
     async def close(self) -> None:
         await self._view.close()
+
+
+async def plan_without_store(workspace: Path, *, undo: bool = False) -> DeploymentPlan:
+    """Return the plan of a workspace that no engine has opened: all of its workflows are new."""
+    loaded = await read_files(workspace)
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        schema.migrate(connection, ":memory:")
+        return prepare(connection, loaded, SystemClock().now(), undo=undo).plan
+    finally:
+        connection.close()

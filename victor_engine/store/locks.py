@@ -61,5 +61,7 @@ OWNED: dict[str, Root] = {
 }
 """The root of each table that has one."""
 
-UNOWNED = frozenset({"announcements", "breakers", "dead_causes", "events", "meta", "run_totals"})
+UNOWNED = frozenset(
+    {"announcements", "breakers", "dead_causes", "deployments", "events", "meta", "run_totals"}
+)
 """Tables without a root: counters, cursors, and rows that are only added or changed by one statement."""

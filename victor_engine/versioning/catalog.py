@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -134,8 +134,7 @@ def register_definition(
     taken = {WorkflowVersion.parse(version) for version, _, _ in rows}
     unversioned = definition.version is None
     if unversioned:
-        version = max((v for v in taken if v.major == 0 and v.minor == 0), default=WorkflowVersion(0, 0, 0))
-        version = next_free(version, taken)
+        version = _next_revision(taken)
     else:
         version = WorkflowVersion.parse(_normal(definition))
         refuse_conflict(tx, definition, content, path)
@@ -156,6 +155,20 @@ def register_definition(
         data={"version": str(version), "checksum": checksum[:12], **({"path": path} if path else {})},
     )
     return Registered(definition_id, str(version), True)
+
+
+def version_to_register(source: Source, definition: Declared) -> str:
+    """Return the version under which a definition that is not registered would be registered. Only reads."""
+    if definition.version is not None:
+        return _normal(definition)
+    return str(
+        _next_revision({WorkflowVersion.parse(v) for v, _, _ in definitions.places(source, definition.name)})
+    )
+
+
+def _next_revision(taken: Collection[WorkflowVersion]) -> WorkflowVersion:
+    newest = max((v for v in taken if v.major == 0 and v.minor == 0), default=WorkflowVersion(0, 0, 0))
+    return next_free(newest, taken)
 
 
 def refuse_conflict(

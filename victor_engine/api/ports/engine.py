@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+from victor_engine.api.deployments import DeploymentInfo, DeploymentPlan
 from victor_engine.api.engine import CallerInfo, EngineInfo, EventInfo, EventQuery, TrustInfo
 from victor_engine.api.marks import action, own, query
 from victor_engine.api.roles import Role
@@ -45,6 +46,29 @@ class EnginePort(Protocol):
     @action(role=Role.OPERATOR)
     async def undrain(self, note: str = "") -> EngineInfo:
         """Stop draining, and start waiting runs. Raise ConflictError if the engine is not draining."""
+        ...
+
+    @query
+    async def plan_deployment(self, undo: bool = False) -> DeploymentPlan:
+        """Read the files, and return the changes that `deploy` would make, with the errors that prevent them.
+
+        With `undo`, return the changes that take the last deployment back; raise ConflictError if there is none.
+        """
+        ...
+
+    @query
+    async def deployments(self, limit: int = 20) -> list[DeploymentInfo]:
+        """Return the last deployments, newest first."""
+        ...
+
+    @action(role=Role.ADMIN)
+    async def deploy(self, plan: str | None = None, undo: bool = False) -> DeploymentInfo:
+        """Deploy all changes of the files in one transaction, or with `undo` take the last deployment back.
+
+        `plan` is the token of `plan_deployment`. Raise DeploymentError if a file has an error, PlanChangedError if the
+        changes are not those of the plan, ConflictError if there is nothing to deploy. Active runs keep their
+        definitions.
+        """
         ...
 
     @action(role=Role.ADMIN)

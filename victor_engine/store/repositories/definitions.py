@@ -118,6 +118,14 @@ def in_force(source: Source, workflow: str) -> tuple[int, str, str | None] | Non
     return row
 
 
+def of_files(source: Source) -> list[str]:
+    """Return the workflows that files have declared, in order."""
+    rows = source.execute(
+        "SELECT workflow FROM definitions WHERE in_force_since IS NOT NULL ORDER BY workflow"
+    )
+    return [workflow for (workflow,) in rows]
+
+
 def places(source: Source, workflow: str) -> list[tuple[str, int, str | None]]:
     """Return version, id and file of each definition of a workflow."""
     rows: list[tuple[str, int, str | None]] = source.execute(

@@ -1,0 +1,92 @@
+"""`victor plan` and `victor deploy`, without an engine and beside one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_cli import Capture, Victor
+from tests.engine.support import workspace
+
+
+def flow(version: str, x: int) -> str:
+    return (
+        f"workflows:\n  w:\n    version: {version}\n    schedule: {{every: 1h}}\n"
+        f"    nodes: [{{id: a, type: transform, transform: 'x = {x}'}}]\n"
+    )
+
+
+@pytest.fixture
+def victor(tmp_path: Path, capsys: Capture) -> Victor:
+    root = workspace(tmp_path, {"victor.yaml": "{}\n", "workflows/w.yaml": flow("1.0.0", 1)})
+    return Victor(root, capsys)
+
+
+def write(victor: Victor, text: str) -> None:
+    (victor.root / "workflows/w.yaml").write_text(text)
+
+
+def test_a_workspace_that_no_engine_has_opened_is_planned_and_deployed(victor: Victor) -> None:
+    assert victor("plan") == 0
+    assert victor.out.splitlines()[:2] == ["+ w 1.0.0 is new", "* schedule of w is added: every 3600 s"]
+    assert not (victor.root / ".state").exists()
+    assert victor("deploy") == 2
+    assert "give --yes, or --plan TOKEN" in victor.err
+    assert victor("deploy", "--yes") == 0
+    assert "deployment 1: 2 changes in force" in victor.out
+    assert victor("plan") == 0
+    assert "no changes" in victor.out
+    assert victor("scheduler", "list") == 0
+    assert "every 1 hour" in victor.out
+
+
+def test_a_plan_is_applied_by_its_token_and_undone(victor: Victor) -> None:
+    assert victor("deploy", "--yes") == 0
+    write(victor, flow("2.0.0", 2))
+    assert victor("plan", "--json") == 0
+    plan = json.loads(victor.out)
+    assert [change["kind"] for change in plan["changes"]] == ["changed"]
+    assert [each["state"] for each in plan["workflows"]] == ["changed"]
+    write(victor, flow("3.0.0", 3))
+    assert victor("deploy", "--plan", plan["plan"]) == 5
+    assert "no longer applies" in victor.err
+    write(victor, flow("2.0.0", 2))
+    assert victor("deploy", "--plan", plan["plan"], "--json") == 0
+    assert json.loads(victor.out)["lines"] == ["w 1.0.0 -> 2.0.0"]
+    assert victor("deploy", "--undo", "--yes") == 0
+    assert "< w goes back to 1.0.0 from 2.0.0" in victor.out
+    assert "deployment 3 takes deployment 2 back" in victor.out
+    assert victor("run", "w") == 0  # an engine starts, and leaves it so
+    assert " of w 1.0.0" in victor.out
+    assert victor("plan") == 0
+    assert "< w returns to 2.0.0 from 1.0.0" in victor.out
+    assert "undone by " in victor.err
+    assert victor("deploy", "--undo", "--yes") == 0
+    assert victor("deploy", "--undo", "--yes") == 5
+    assert "no deployment is left" in victor.err
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (flow("1.0.0", 9), "use version 1.0.1"),
+        ("workflows: [", "w.yaml"),
+        (flow("2.0.0", 2).replace("every: 1h", "every: 1h, exclude: [none]"), "none"),
+        (flow("2.0.0", 2).replace("every: 1h", "every: 1h, version: ^7"), "w has no version ^7"),
+    ],
+    ids=["same version", "broken", "calendar", "version of the schedule"],
+)
+def test_an_error_prevents_the_whole_deployment(victor: Victor, text: str, error: str) -> None:
+    assert victor("deploy", "--yes") == 0
+    write(victor, text)
+    (victor.root / "workflows/other.yaml").write_text(flow("1.0.0", 1).replace("w:", "other:"))
+    assert victor("plan") == 3
+    assert error in victor.err
+    assert "+ other 1.0.0 is new" in victor.out
+    assert "plan: " not in victor.out
+    assert victor("deploy", "--yes") == 3
+    assert "nothing was deployed: " in victor.err
+    assert victor("plan") == 3
+    assert "+ other 1.0.0 is new" in victor.out

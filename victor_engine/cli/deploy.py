@@ -1,0 +1,124 @@
+"""The commands `victor plan` and `victor deploy`: the files of the workspace, and what is in force."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from victor_engine.api import DeploymentInfo, DeploymentPlan, Port
+from victor_engine.cli.output import print_error, print_json, print_line, print_note, with_port
+from victor_engine.cli.plans import plan_option, print_plan, read_token
+from victor_engine.text import plural
+
+SIGNS = {"new": "+", "changed": "~", "reverted": "<", "vanished": "-", "registered": "+"}
+"""The mark of a line by the kind of its change; `*` for the others."""
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+undo_option = click.option("--undo", is_flag=True, help="Take the last deployment back.")
+
+
+@click.command()
+@undo_option
+@json_option
+@click.pass_context
+def plan(ctx: click.Context, undo: bool, as_json: bool) -> None:
+    """Compare the files with the versions in force, and write nothing.
+
+    The exit code is 3 if a file has an error, so that nothing can be deployed.
+    """
+    found = _plan(ctx, undo)
+    if as_json:
+        print_json(found)
+    else:
+        print_changes(found)
+        if found.plan:
+            print_plan(found.plan)
+            print_note(f"to deploy exactly this, run: victor deploy{' --undo' if undo else ''} --plan TOKEN")
+    sys.exit(3 if found.errors else 0)
+
+
+@click.command()
+@undo_option
+@click.option("--yes", is_flag=True, help="Deploy without confirmation.")
+@plan_option
+@json_option
+@click.pass_context
+def deploy(ctx: click.Context, undo: bool, yes: bool, token: str | None, as_json: bool) -> None:
+    """Put the versions and schedules of the files in force, all of them or none.
+
+    Shows the changes and asks on a terminal. Active runs keep their versions. The exit code is 3 if a file has an
+    error.
+    """
+    chosen = read_token(token)
+    if chosen is None:
+        found = _plan(ctx, undo)
+        if found.errors or not found.changes:
+            if as_json:
+                print_json(found)
+            else:
+                print_changes(found)
+            if found.errors:
+                print_error(f"nothing was deployed: {plural(len(found.errors), 'error')}")
+            sys.exit(3 if found.errors else 0)
+        if not as_json:
+            print_changes(found)
+        if not yes:
+            if not sys.stdin.isatty():
+                print_error(
+                    "nothing was deployed; give --yes, or --plan TOKEN with the token of `victor plan`"
+                )
+                sys.exit(2)
+            if not click.confirm("Deploy these changes?", err=True):
+                print_line("nothing was deployed")
+                return
+        chosen = found.plan
+
+    async def work(port: Port) -> DeploymentInfo:
+        return await port.deploy(chosen, undo)
+
+    done = with_port(ctx, "deploy", work)
+    if as_json:
+        print_json(done)
+        return
+    verb = f"deployment {done.number}" + (f" takes deployment {done.undoes} back" if done.undoes else "")
+    print_line(f"{verb}: {plural(len(done.lines), 'change')} in force")
+
+
+def _plan(ctx: click.Context, undo: bool) -> DeploymentPlan:
+    """Return the plan, also of a workspace that no engine has opened."""
+    if ctx.obj.get("open_port") is None:
+        import asyncio
+
+        from victor_engine.service.connect import find
+        from victor_engine.service.read_only import plan_without_store
+
+        paths = find(ctx.obj["workspace"], ctx.obj["state_dir"])
+        if not paths.state_dir.exists():
+            return asyncio.run(plan_without_store(paths.workspace, undo=undo))
+
+    async def work(port: Port) -> DeploymentPlan:
+        return await port.plan_deployment(undo)
+
+    return with_port(ctx, "read", work)
+
+
+def print_changes(found: DeploymentPlan) -> None:
+    """Print the changes of a plan on standard output, and its problems on standard error."""
+    from victor_engine.definition.loader import describe
+
+    for change in found.changes:
+        print_line(f"{SIGNS.get(change.kind, '*')} {change.text}")
+    if not found.changes and not found.errors:
+        print_line("no changes: the files and the versions in force are the same")
+    for problem in found.problems:
+        print_note(describe(problem))
+    if found.undone and found.last is not None:
+        print_note(undone_line(found))
+
+
+def undone_line(found: DeploymentPlan) -> str:
+    """Return that the last deployment was undone, and by whom."""
+    last = found.last
+    assert last is not None
+    return f"undone by {last.by} {last.at.astimezone():%H:%M}; files differ"
