@@ -103,6 +103,9 @@ def commands(page: Path) -> Iterator[str]:
 def problems(arguments: str) -> Iterator[str]:
     """Yield the commands and options of a command line that do not exist."""
     words = shlex.split(arguments, comments=True)
+    words = (
+        words[: words.index("--")] if "--" in words else words
+    )  # a command that `victor gate` runs follows
     found: list[click.Command] = [cli]
     options = {option for parameter in cli.params for option in parameter.opts}
     for word in words:

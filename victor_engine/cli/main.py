@@ -17,6 +17,7 @@ COMMANDS = {
     "run": ("victor_engine.cli.run", "run", "Start a workflow."),
     "ask": ("victor_engine.cli.ask", "ask", "Ask people a question and wait for the answer."),
     "gate": ("victor_engine.cli.gate", "gate", "Run a command after a person has allowed it."),
+    "mcp": ("victor_engine.cli.mcp_server", "mcp", "Serve tools for an AI agent (Model Context Protocol)."),
     "validate": ("victor_engine.cli.validate", "validate", "Check workflow files."),
     "inbox": ("victor_engine.cli.inbox", "inbox", "List and answer requests to people."),
     "plan": ("victor_engine.cli.deploy", "plan", "Compare the files with the versions in force."),
