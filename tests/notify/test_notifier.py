@@ -13,11 +13,13 @@ import pytest
 from tests.notify.support import Mailbox
 from tests.people.bench import ALICE, BOB, YES, Bench, bench
 from victor_engine import jsonio
+from victor_engine.api import Answer
 from victor_engine.config.model import NotifyRule, SecretSource
 from victor_engine.notify import Notifier, NotifyError, notify_problems
 from victor_engine.notify.outbox import RETRIES
 from victor_engine.people import corrections, reassignment
 from victor_engine.people.audit_verification import head_of, verify
+from victor_engine.people.requests import answer_request, withdraw_requests
 from victor_engine.people.roles import Person
 from victor_engine.store.repositories.deadletters import add_dead_letter
 from victor_engine.work.secrets import SecretStore
@@ -119,13 +121,45 @@ async def test_each_occasion_is_sent_to_its_recipients(tmp_path: Path) -> None:
         assert here.mailbox.titles == [
             "w: Ship",
             "Assigned to alice, bob: w: Ship",
-            "Question to alice: w: Ship",
+            "Question by bob to alice: w: Ship",
             "Reminder, 55 s left: w: Ship",
             "Escalated to lead: w: Ship",
             "Expired (aborted): w: Ship",
         ]
         assert "on leave" in here.mailbox.messages[1][2]
         assert "Which one?" in here.mailbox.messages[2][2]
+
+
+async def test_answers_replies_and_withdrawals_say_by_whom(tmp_path: Path) -> None:
+    decided = rule("asked_back", "replied", "answered", "withdrawn")
+    async with office(tmp_path, decided) as here:
+        at = here.bench
+        ref = await at.ask(name="Ship", prompt="Ship 1.2?", allow_questions=True, undo_window=5.0)
+        bob = Person(BOB, admin=True)
+        await at.write(lambda tx: corrections.ask_requester(tx, ref.id, "Which one?", bob))
+        await here.mailbox.until(messages=1)
+        await at.write(lambda tx: corrections.reply_to_question(tx, ref.id, "That one.", Person(ALICE)))
+        await here.mailbox.until(messages=2)
+        answer = Answer("rejected", comment="not today")
+        await at.write(lambda tx: answer_request(tx, ref.id, 1, answer, bob))
+        await here.settled()
+        assert len(here.mailbox.messages) == 2  # the answer can still be undone
+        await at.run_timers(ref, after=6)
+        other = await at.ask(name="Later")
+        await at.write(lambda tx: withdraw_requests(tx, at.run_key, "enough", actor=ALICE))
+        await here.mailbox.until(messages=4)
+        await here.settled()
+        assert here.mailbox.titles == [
+            "Question by bob to alice: w: Ship",
+            "Reply by alice: w: Ship",
+            "rejected by bob: w: Ship",
+            "Withdrawn by alice: w: Later",
+        ]
+        bodies = [body for _, _, body in here.mailbox.messages]
+        assert all("Ship 1.2?" in body for body in bodies[:3])
+        assert "not today" in bodies[2]
+        assert "enough" in bodies[3]
+        assert other.id in bodies[3]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,10 @@ OCCASIONS = (
     "expired",
     "reassigned",
     "question",
+    "asked_back",
+    "replied",
+    "answered",
+    "withdrawn",
     "sla",
     "failed",
     "storage",
@@ -24,7 +28,7 @@ OCCASIONS = (
 """The occasions of rules: those of requests, then of runs, then of the engine."""
 
 FIELDS = (
-    "assignees", "at", "deadline", "event", "host", "kind", "left", "message", "node", "on_timeout", "outcome",
+    "assignees", "at", "by", "deadline", "event", "host", "kind", "left", "message", "node", "on_timeout", "outcome",
     "prompt", "request", "run", "title", "what", "workflow",
 )  # fmt: skip
 """The placeholders, in braces, that `title` and `body` of a rule may contain."""

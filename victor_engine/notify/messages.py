@@ -19,7 +19,7 @@ from victor_engine.errors import NotFoundError
 from victor_engine.events import EventKind
 from victor_engine.people.roles import GROUP, USER, Person
 from victor_engine.people.stored_request import Row, read_row
-from victor_engine.store.db import Tx
+from victor_engine.store.db import Tx, actor_from_json
 from victor_engine.store.queries.events import tail_of_kinds
 from victor_engine.store.queries.people import starters
 from victor_engine.store.queries.runs import id_of
@@ -35,6 +35,10 @@ KINDS = (
     EventKind.REQUEST_REASSIGNED,
     EventKind.REQUEST_DELEGATED,
     EventKind.REQUEST_QUESTIONED,
+    EventKind.REQUEST_REPLIED,
+    EventKind.REQUEST_ANSWERED,
+    EventKind.REQUEST_SETTLED,
+    EventKind.REQUEST_WITHDRAWN,
     EventKind.SLA_BREACHED,
     EventKind.RUN_FINISHED,
     EventKind.ENGINE_STORAGE_BACK,
@@ -48,8 +52,12 @@ BURST = 5
 TITLE_LENGTH, BODY_LENGTH = 200, 4_000
 OF_ENGINE = ("storage", "audit")
 """Occasions of the engine itself, without a workflow and assignees."""
-WHEN_OPEN = ("new", "reminder", "escalated", "reassigned", "question")
+WHEN_OPEN = ("new", "reminder", "escalated", "reassigned", "question", "replied")
 """Occasions that are obsolete when the request is closed."""
+ALIASES = {"question": "asked_back"}
+"""Second names of occasions."""
+PROMPT_LENGTH = 2_000
+"""Maximum length of the prompt in the usual body of a message, in characters."""
 
 _TITLES = {
     "new": "{workflow}: {title}",
@@ -57,14 +65,17 @@ _TITLES = {
     "escalated": "Escalated to {assignees}: {workflow}: {title}",
     "expired": "Expired ({outcome}): {workflow}: {title}",
     "reassigned": "Assigned to {assignees}: {workflow}: {title}",
-    "question": "Question to {assignees}: {workflow}: {title}",
+    "question": "Question by {by} to {assignees}: {workflow}: {title}",
+    "replied": "Reply by {by}: {workflow}: {title}",
+    "answered": "{outcome} by {by}: {workflow}: {title}",
+    "withdrawn": "Withdrawn by {by}: {workflow}: {title}",
     "sla": "Expectation not met: {workflow}",
     "failed": "Failed: {workflow}",
     "storage": "{title}",
     "audit": "{title}",
 }
 _ASKED = (
-    "{message}A request of kind {kind} at {node} in run {run} on {host}, for {assignees}.\n"
+    "{message}{prompt}\n\nA request of kind {kind} at {node} in run {run} on {host}, for {assignees}.\n"
     "Deadline: {deadline}. {on_timeout}\n"
     "victor inbox show {request}"
 )
@@ -83,6 +94,7 @@ class NotifiableEvent:
     workflow: str | None
     node_id: str | None
     data: Mapping[str, Any]
+    actor: str | None = None  # JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +114,7 @@ def unseen(
 ) -> tuple[list[NotifiableEvent], int]:
     """Return events of these kinds with a `seq` above `after`, oldest first, and the last `seq` that was read."""
     rows, seen = tail_of_kinds(connection, after, [str(kind) for kind in kinds], limit)
-    found = [NotifiableEvent(*(*row[:7], jsonio.loads(row[7]) if row[7] else {})) for row in rows]
+    found = [NotifiableEvent(*(*row[:7], jsonio.loads(row[7]) if row[7] else {}, row[8])) for row in rows]
     return found, seen
 
 
@@ -140,7 +152,8 @@ def _messages_of(
         _message(rule, occasion, event, fields)
         for rule in rules
         # The occasions of the engine concern all recipients, without regard to the filters of a rule.
-        if occasion in rule.on and (occasion in OF_ENGINE or _concerns(rule, event.workflow, names, people))
+        if (occasion in rule.on or ALIASES.get(occasion) in rule.on)
+        and (occasion in OF_ENGINE or _concerns(rule, event.workflow, names, people))
     ]
 
 
@@ -186,6 +199,8 @@ def _content(tx: Tx, event: NotifiableEvent, host: str) -> tuple[str, tuple[str,
         row = read_row(tx, event.request_id)
     except NotFoundError:  # its run was deleted
         return None
+    if event.kind == EventKind.REQUEST_ANSWERED and "settles_at" in event.data:
+        return None  # it can still be undone
     occasion, names = _occasion(tx, event, row)
     if is_obsolete(tx, occasion, row.id):
         return None
@@ -236,6 +251,12 @@ def _occasion(tx: Tx, event: NotifiableEvent, row: Row) -> tuple[str, tuple[str,
             return "reminder", row.ask.assignees
         case EventKind.REQUEST_EXPIRED:
             return "expired", row.ask.assignees
+        case EventKind.REQUEST_REPLIED:
+            return "replied", row.ask.assignees
+        case EventKind.REQUEST_ANSWERED | EventKind.REQUEST_SETTLED:
+            return "answered", row.ask.assignees
+        case EventKind.REQUEST_WITHDRAWN:
+            return "withdrawn", row.ask.assignees
     return "new", row.ask.assignees
 
 
@@ -254,8 +275,16 @@ def _request_fields(
         "left": _span(left) if left is not None else "no limit",
         "on_timeout": row.ask.on_timeout_text if row.deadline is not None else "",
         "outcome": str(event.data.get("outcome") or row.outcome or ""),
-        "message": str(event.data.get("text") or event.data.get("note") or ""),
+        "message": str(event.data.get("text") or event.data.get("note") or _said(row, occasion, event)),
+        "by": actor_from_json(row.answered_by if occasion == "answered" else event.actor).shown,
     }
+
+
+def _said(row: Row, occasion: str, event: NotifiableEvent) -> str:
+    """Return the comment of an answer, or the reason of a withdrawal."""
+    if occasion == "answered":
+        return row.comment
+    return str(event.data.get("reason") or "") if occasion == "withdrawn" else ""
 
 
 def _concerns(
@@ -285,6 +314,8 @@ def _message(rule: NotifyRule, occasion: str, event: NotifiableEvent, fields: Ma
     usual = _ASKED if event.request_id is not None else _RAN if event.run_key is not None else "{message}"
     message = fields.get("message", "")
     filled = {**fields, "message": message + "\n" if message and not rule.body else message}
+    if not rule.body and len(fields.get("prompt", "")) > PROMPT_LENGTH:
+        filled["prompt"] = fields["prompt"][: PROMPT_LENGTH - 1] + "…"
     title = render(rule.title or _TITLES[occasion], filled).text
     body = render(rule.body or usual, filled).text
     return Message(rule, occasion, event, one_line(title, TITLE_LENGTH), _cut(plain(body)), event.request_id)

@@ -7,13 +7,15 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from victor_engine.api import FINAL_RUN_STATUSES
+from victor_engine.api import FINAL_RUN_STATUSES, Actor
 from victor_engine.errors import VictorError
+from victor_engine.events import EventKind
 from victor_engine.people.requests import withdraw_requests
 from victor_engine.runs import transitions
 from victor_engine.runs.child_runs import ChildRuns
 from victor_engine.runs.transitions import RunEnd, RunRef
-from victor_engine.store.db import Store, Tx
+from victor_engine.store.db import Store, Tx, actor_from_json
+from victor_engine.store.queries.events import last_of_run
 from victor_engine.store.repositories import runs
 from victor_engine.work.attempt_log import LogWriter
 
@@ -73,7 +75,8 @@ class Completion:
                 last(tx)
             if opened:
                 transitions.end_live_attempts(tx, run, "cancelled")
-                withdraw_requests(tx, run.key, f"the run {_ENDED.get(end.status, 'has ' + end.status)}")
+                reason = f"the run {_ENDED.get(end.status, 'has ' + end.status)}"
+                withdraw_requests(tx, run.key, reason, actor=_canceller(tx, run, end))
             transitions.finish(tx, run, end)
             return True, self._on_completion(tx, run, end.status)
 
@@ -110,3 +113,9 @@ class Completion:
 
 
 __all__ = ["BeforeCompletion", "Completion", "OnCompletion", "OnFinished"]
+
+
+def _canceller(tx: Tx, run: RunRef, end: RunEnd) -> Actor | None:
+    """Return the user who cancelled a run; None if it ended in another way."""
+    found = last_of_run(tx, run.key, EventKind.RUN_CANCELLING) if end.status == "cancelled" else None
+    return actor_from_json(found[0]) if found is not None and found[0] is not None else None

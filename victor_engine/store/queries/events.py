@@ -119,10 +119,10 @@ def tail_of_kinds(
 ) -> tuple[list[Any], int]:
     """Return the events after a number that are of some kinds, oldest first, and how far the log is seen then.
 
-    Each is number, instant, kind, run key, request id, workflow, node id and data (JSON).
+    Each is number, instant, kind, run key, request id, workflow, node id, data and actor (both JSON).
     """
     rows = connection.execute(
-        f"SELECT e.seq, e.at, e.kind, e.run_key, e.request_id, {_WORKFLOW}, e.node_id, e.data"
+        f"SELECT e.seq, e.at, e.kind, e.run_key, e.request_id, {_WORKFLOW}, e.node_id, e.data, e.actor"
         " FROM events e LEFT JOIN runs r ON r.key = e.run_key"
         f" WHERE e.seq > ? AND e.kind IN ({marks(len(kinds))}) ORDER BY e.seq LIMIT ?",
         (after, *kinds, limit),
