@@ -182,14 +182,14 @@ async def test_a_month_of_one_and_of_all(world: World) -> None:
         await go(pilot, "left")
         assert month.day == date(2026, 3, 9)
         assert "23 fires: 5 started, succeeded, 18 missed" in preview(app)
-        await go(pilot, "right", "a")
+        await go(pilot, "right", "o")
         await until(pilot, lambda: "host_health" in preview(app))
         await go(pilot, "up")
         assert month.day == date(2026, 3, 3)
         await go(pilot, "pagedown", "pagedown")
         assert month.day == date(2026, 5, 3)
         assert "▸48" in preview(app)
-        await go(pilot, "home", "a", "enter")
+        await go(pilot, "home", "o", "enter")
         assert isinstance(app.screen, WhyDialog)
         await go(pilot, "escape", "v")
         assert isinstance(app.screen, TimelineScreen)
@@ -202,7 +202,7 @@ async def test_without_a_schedule_the_month_is_of_all(bare: RealPort) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot, "m")
         assert "no fires" in preview(app)
-        await go(pilot, "a", "enter", "escape", "v")
+        await go(pilot, "o", "enter", "escape", "v")
         assert app.screen.query_one(Timeline).current is None
         await go(pilot, "w", "enter", "down", "right")
         assert "no schedules" in app.screen.query_one(Timeline).render_line(3).text
