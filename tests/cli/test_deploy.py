@@ -90,3 +90,55 @@ def test_an_error_prevents_the_whole_deployment(victor: Victor, text: str, error
     assert "nothing was deployed: " in victor.err
     assert victor("plan") == 3
     assert "+ other 1.0.0 is new" in victor.out
+
+
+def test_listings_and_starts_say_that_files_differ(victor: Victor) -> None:
+    """Another engine than that of the start would deploy the changes, so a running one is needed to see them."""
+    assert victor("run", "w") == 0
+    assert "deployment 1: w 1.0.0 is new" in victor.err
+    assert victor("versions", "list") == 0
+    assert "in force" in victor.out
+    write(victor, flow("1.0.0", 9))
+    assert victor("run", "w") == 3
+    assert "registered with different content" in victor.err
+    assert "To start the version in force, give --version 1.0.0" in victor.err
+    assert victor("run", "w", "--version", "1.0.0") == 0
+    assert victor("scheduler", "status") == 7
+    assert "use version 1.0.1" in victor.err
+    write(victor, flow("2.0.0", 2))
+    assert victor("scheduler", "status") == 7
+    assert "the files differ: 1 change not in force" in victor.err
+    for command in (("versions", "list"), ("scheduler", "list")):
+        assert victor(*command) == 0
+        assert "w: files changed: w 1.0.0 -> 2.0.0" in victor.err
+    (victor.root / "workflows/w.yaml").unlink()
+    assert victor("versions", "list") == 0
+    assert "missing" in victor.out
+    write(victor, "workflows: [")
+    assert victor("versions", "list") == 0
+    assert "error" in victor.out
+    assert victor("run", "w") == 0
+    assert (
+        "warning: w 1.0.0 starts, which is in force; files error: workflow w may have been removed: "
+        in victor.err
+    )
+
+
+def test_a_running_engine_starts_what_is_in_force_and_says_so(victor: Victor) -> None:
+    assert victor("scheduler", "start", "--daemon") == 0
+    try:
+        write(victor, flow("2.0.0", 2))
+        assert victor("run", "w") == 0
+        assert " w 1.0.0 " in victor.out
+        assert "w 1.0.0 starts, which is in force; files changed: w 1.0.0 -> 2.0.0" in victor.err
+        assert "give --deploy" in victor.err
+        assert victor("run", "w", "--deploy") == 0
+        assert " w 2.0.0 " in victor.out
+        assert "deployment 2: w 1.0.0 -> 2.0.0" in victor.err
+        assert victor("deploy", "--undo", "--yes") == 0
+        assert victor("scheduler", "status") == 0
+        assert "; files differ" in victor.err
+        assert victor("run", "w") == 0
+        assert " w 1.0.0 " in victor.out
+    finally:
+        assert victor("scheduler", "stop") == 0

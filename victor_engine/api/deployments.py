@@ -36,12 +36,16 @@ class DeploymentChange(Struct, frozen=True, omit_defaults=True):
 
 
 class WorkflowFiles(Struct, frozen=True, omit_defaults=True):
-    """The files of one workflow, compared with its version in force (empty if none is)."""
+    """The files of one workflow, compared with its version in force (empty if none is).
+
+    `conflict` is whether a file declares a registered version with other content.
+    """
 
     workflow: str
     state: FilesState
     version: str = ""
     text: str = ""
+    conflict: bool = False
 
 
 class DeploymentInfo(Struct, frozen=True, omit_defaults=True):

@@ -12,6 +12,7 @@ import click
 
 from victor_engine.api import ClockAhead, EngineInfo, Port
 from victor_engine.cli.access import access_lines
+from victor_engine.cli.files import note_deployment, note_status
 from victor_engine.cli.output import local, print_json, print_line, print_note, span, with_port
 from victor_engine.cli.schedule_tools import next_fire
 from victor_engine.errors import PermissionDeniedError, UsageError
@@ -65,6 +66,7 @@ def start(
         )
         for line in access_lines(engine.socket, engine.rights.granted()):
             print_line(line)
+        note_deployment(engine.deployment)
         for problem in engine.workspace.problems:
             print_note(describe(problem))
 
@@ -246,6 +248,8 @@ def status(ctx: click.Context, as_json: bool) -> None:
             print_line(line)
         for problem in info.problems:
             print_note(describe(problem))
+        if not info.limited:
+            await note_status(port, info.problems)
         return info.mode != "readonly"
 
     sys.exit(0 if with_port(ctx, "read", work) else 7)

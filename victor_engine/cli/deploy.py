@@ -114,11 +114,4 @@ def print_changes(found: DeploymentPlan) -> None:
     for problem in found.problems:
         print_note(describe(problem))
     if found.undone and found.last is not None:
-        print_note(undone_line(found))
-
-
-def undone_line(found: DeploymentPlan) -> str:
-    """Return that the last deployment was undone, and by whom."""
-    last = found.last
-    assert last is not None
-    return f"undone by {last.by} {last.at.astimezone():%H:%M}; files differ"
+        print_note(f"undone by {found.last.by} {found.last.at.astimezone():%H:%M}; files differ")

@@ -9,6 +9,7 @@ from typing import IO
 import click
 
 from victor_engine.api import FINAL_RUN_STATUSES, EventInfo, Port, RunInfo
+from victor_engine.cli.files import check_start, note_deployment
 from victor_engine.cli.output import json_state, port_of, print_json, print_line, print_note, span
 from victor_engine.errors import UsageError
 from victor_engine.text import plain
@@ -24,6 +25,7 @@ EXIT_CODES = {"succeeded": 0, "failed": 10, "rejected": 11, "cancelled": 12}
 @click.option(
     "--nominal", metavar="TIME", help="The instant that the run is for: 2026-03-08T02:30, yesterday 03:00."
 )
+@click.option("--deploy", "deploy_first", is_flag=True, help="Deploy the changes of the files first.")
 @click.option("--note", "remark", default="", help="Note for the audit trail.")
 @click.option("-f", "--follow", is_flag=True, help="Print events and log lines until the run has finished.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run as JSON.")
@@ -35,6 +37,7 @@ def run(
     state: str | None,
     state_file: IO[str] | None,
     nominal: str | None,
+    deploy_first: bool,
     remark: str,
     follow: bool,
     as_json: bool,
@@ -63,6 +66,8 @@ def run(
                 stopped: asyncio.Event | None = getattr(port, "stop_requested", None)
                 if stopped is not None:
                     signals.add_event(stopped)  # `victor scheduler stop`
+                note_deployment(getattr(port, "deployment", None))
+            await check_start(port, workflow, version, deploy=deploy_first)
             started = await port.start_run(workflow, version, initial, remark, instant)
             started_runs.append((started, here))
             await _warn_if_deprecated(port, started)

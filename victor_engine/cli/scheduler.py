@@ -12,6 +12,7 @@ import click
 from victor_engine.api import Port, ScheduleInfo
 from victor_engine.cli.backfill import backfill
 from victor_engine.cli.daemon import install, start, status, stop
+from victor_engine.cli.files import note_schedules
 from victor_engine.cli.output import (
     json_state,
     local,
@@ -19,7 +20,6 @@ from victor_engine.cli.output import (
     print_error,
     print_json,
     print_line,
-    print_note,
     span,
     table,
     with_port,
@@ -68,12 +68,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
             rows,
             "no schedules; to add one, run: victor scheduler add WORKFLOW --cron EXPRESSION",
         )
-        for s in found:
-            if s.deprecated:
-                print_note(
-                    f"warning: schedule {s.id} uses {s.spec.workflow} {s.resolved_version}, "
-                    f"which is deprecated: {s.deprecated}"
-                )
+        await note_schedules(port, found)
 
     with_port(ctx, "read", work)
 

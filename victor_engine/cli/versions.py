@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from victor_engine.api import Port
+from victor_engine.cli.files import note_files
 from victor_engine.cli.migrate import history, migrate, undo
 from victor_engine.cli.output import local, print_json, print_line, print_note, span, table, with_port
 from victor_engine.errors import UsageError
@@ -68,11 +69,13 @@ def list_(ctx: click.Context, workflow: str | None, only_notices: bool, as_json:
         if as_json:
             print_json(shown if only_notices else found)
             return
+        states = await note_files(port, {info.name for info in found})
         rows = [
             (
                 v.workflow,
                 v.version,
                 status_words(v),
+                states[v.workflow].state if v.current and v.workflow in states else "",
                 ",".join(v.aliases),
                 v.active_runs,
                 v.total_runs,
@@ -86,6 +89,7 @@ def list_(ctx: click.Context, workflow: str | None, only_notices: bool, as_json:
             "workflow",
             "version",
             "status",
+            "files",
             "aliases",
             "active",
             "runs",

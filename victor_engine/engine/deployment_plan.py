@@ -189,7 +189,7 @@ def state_of_files(
             said = ["it is in no file" if broken is None else f"it may be in {broken}, which has errors"]
         elif said:
             state = "changed"
-        found.append(WorkflowFiles(name, state, version, "; ".join(said)))
+        found.append(WorkflowFiles(name, state, version, "; ".join(said), name in changes.conflicts))
     return found
 
 

@@ -45,6 +45,7 @@ class Changes:
     )  # the version to put in force of each workflow
     vanished: removed_workflows.Plan = field(default_factory=removed_workflows.Plan)
     problems: list[Problem] = field(default_factory=list)
+    conflicts: set[str] = field(default_factory=set)  # workflows with a registered version of other content
     may_be_in: Callable[[str], Path | None] = lambda _: None
     """Returns a file with errors that may contain a workflow."""
 
@@ -99,6 +100,8 @@ def look(connection: sqlite3.Connection, workspace: Workspace) -> Changes:
                 plan.new.append(piece)
         except VictorError as error:
             plan.problems.append(_problem(piece, error))
+            if isinstance(error, catalog.VersionConflictError):
+                plan.conflicts.add(piece.name)
         else:
             plan.good.append(piece)
     refused = {name for name, _ in plan.problems}

@@ -1,0 +1,94 @@
+"""The state of the workflow files beside listings and starts: whether the files and the versions in force differ."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from victor_engine.api import DeploymentInfo, DeploymentPlan, Port, ProblemInfo, ScheduleInfo, WorkflowFiles
+from victor_engine.cli.output import print_note
+from victor_engine.errors import DefinitionError, DeploymentError, VictorError
+from victor_engine.text import plural
+
+Unreadable = str
+"""Why the files could not be compared."""
+
+
+async def compare(port: Port) -> DeploymentPlan | Unreadable:
+    """Return the plan of a deployment, or why the files could not be compared."""
+    try:
+        return await port.plan_deployment()
+    except VictorError as error:
+        return error.message
+
+
+def note_deployment(done: DeploymentInfo | None) -> None:
+    """Print the changes of a deployment on standard error."""
+    if done is not None:
+        for line in done.lines:
+            print_note(f"deployment {done.number}: {line}")
+
+
+async def note_files(port: Port, workflows: Collection[str]) -> dict[str, WorkflowFiles]:
+    """Print on standard error each of some workflows whose files and version in force differ; return all states."""
+    found = await compare(port)
+    if isinstance(found, Unreadable):
+        print_note(f"warning: the files could not be compared with the versions in force: {found}")
+        return {}
+    for each in found.workflows:
+        if each.state != "in force" and each.workflow in workflows:
+            print_note(f"{each.workflow}: files {each.state}: {each.text}")
+    return {each.workflow: each for each in found.workflows}
+
+
+async def note_schedules(port: Port, schedules: Collection[ScheduleInfo]) -> None:
+    """Print on standard error the workflows of schedules whose files differ, and the deprecated versions."""
+    await note_files(port, {schedule.spec.workflow for schedule in schedules})
+    for schedule in schedules:
+        if schedule.deprecated:
+            print_note(
+                f"warning: schedule {schedule.id} uses {schedule.spec.workflow} {schedule.resolved_version}, "
+                f"which is deprecated: {schedule.deprecated}"
+            )
+
+
+async def note_status(port: Port, known: Collection[ProblemInfo]) -> None:
+    """Print on standard error whether files and versions in force differ, with the errors that are not `known`."""
+    from victor_engine.definition.loader import describe
+
+    found = await compare(port)
+    if isinstance(found, Unreadable):
+        print_note(f"warning: the files could not be compared with the versions in force: {found}")
+        return
+    for problem in found.errors:
+        if problem not in known:
+            print_note(describe(problem))
+    if found.undone and found.last is not None:
+        print_note(f"undone by {found.last.by} {found.last.at.astimezone():%H:%M}; files differ")
+    elif found.changes:
+        print_note(
+            f"the files differ: {plural(len(found.changes), 'change')} not in force; to see them, run: victor plan"
+        )
+
+
+async def check_start(port: Port, workflow: str, version: str | None, *, deploy: bool) -> None:
+    """Deploy first if asked, and print on standard error how the files of a workflow differ from what will start.
+
+    Raise DefinitionError if the files declare the version in force with other content, unless a version is given.
+    """
+    found = await compare(port)
+    if isinstance(found, Unreadable):
+        if deploy:
+            raise DeploymentError(f"nothing was deployed or started: {found}")
+        return
+    if deploy and (found.changes or found.errors):
+        note_deployment(await port.deploy(found.plan or None))
+        return
+    state = next((each for each in found.workflows if each.workflow == workflow), None)
+    if state is None or version is not None or state.state == "in force":
+        return
+    if state.conflict:
+        raise DefinitionError(f"{state.text}. To start the version in force, give --version {state.version}")
+    remedy = ". To deploy it first, give --deploy" if state.state == "changed" else ""
+    print_note(
+        f"warning: {workflow} {state.version} starts, which is in force; files {state.state}: {state.text}{remedy}"
+    )
