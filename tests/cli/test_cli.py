@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.engine.support import workspace
 from tests.engine.test_engine import GATE
+from tests.scheduling.test_loop import world
 from victor_engine.cli.main import main
 
 Capture = pytest.CaptureFixture[str]
@@ -253,3 +256,24 @@ def test_a_preview_of_an_expression_needs_no_workflow(victor: Victor) -> None:
     assert victor("scheduler", "add", "gate", "--cron", "@daily") == 0
     assert victor("scheduler", "preview", "0 9 * * *") == 0
     assert "Asia/Tokyo" in victor.out or "JST" in victor.out
+
+
+def test_the_history_shows_zone_and_second_pass(victor: Victor) -> None:
+    async def fire() -> None:
+        async with world(victor.root / ".state", datetime(2026, 10, 24, 23, 45, tzinfo=UTC)) as w:
+            await w.add(cron="30 * * * *", timezone="Europe/Berlin", overlap="allow")
+            await w.add(every_seconds=7200.0, overlap="allow")
+            for hour in range(4):
+                await w.at(datetime(2026, 10, 25, hour, 30, tzinfo=UTC))
+
+    (victor.root / ".state").mkdir(mode=0o700)
+    asyncio.run(fire())
+    assert victor("scheduler", "history") == 0
+    assert "2026-10-25T02:30 Europe/Berlin  " in victor.out
+    assert "2026-10-25T02:30 Europe/Berlin (second pass)  " in victor.out
+    assert "2026-10-25T01:45:00Z  " in victor.out
+    assert victor("scheduler", "history", "--json") == 0
+    found = json.loads(victor.out)
+    assert {(fire["timezone"], fire["fold"]) for fire in found} == {
+        ("Europe/Berlin", 0), ("Europe/Berlin", 1), ("UTC", 0),
+    }  # fmt: skip

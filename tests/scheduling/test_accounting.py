@@ -24,6 +24,7 @@ from victor_engine.scheduling import policy, stored_schedules
 from victor_engine.scheduling import schedule_commands as ops
 from victor_engine.scheduling.declarations import spec_from_block
 from victor_engine.scheduling.timing import Timing
+from victor_engine.store import queries
 from victor_engine.store.db import Tx
 
 
@@ -490,6 +491,7 @@ async def test_an_edit_of_times_that_never_come_is_refused(tmp_path: Path) -> No
             await clock.advance(30)
             async with asyncio.timeout(30):
                 while not await engine.fires(added.id):
+                    await clock.advance(1)  # the loop may have begun to wait only now
                     await asyncio.sleep(0.01)
             later = msgspec.structs.replace(spec, at=clock.now() + timedelta(seconds=60))
             preview = await engine.preview_schedule(later, schedule_id=added.id)
@@ -538,3 +540,55 @@ async def test_equal_times_are_equal_however_they_are_written(
         assert not await w.store.write(lambda tx: ops.declare(tx, "w", "w.yaml", second))
         assert await w.rows("SELECT COUNT(*) FROM events WHERE kind = 'schedule.changed'") == [(0,)]
         assert await w.rows("SELECT COUNT(*) FROM schedules") == [(2,)]
+
+
+async def test_a_skip_belongs_to_its_instant(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        schedule = await w.add(cron="0 9,12 * * *", overlap="allow")
+
+        async def edit(**fields: Any) -> None:
+            spec = (await w.store.read(lambda c: stored_schedules.get(c, schedule))).spec
+            changed = msgspec.structs.replace(spec, **fields)
+            await w.store.write(lambda tx: ops.edit(tx, schedule, changed, actor=ALICE))
+            await w.loop.refresh()
+
+        async def is_skipped() -> bool:
+            return (await w.store.read(lambda c: queries.schedule(c, schedule, w.clock.now()))).skip_next
+
+        await w.store.write(lambda tx: ops.skip_next(tx, schedule, actor=ALICE))
+        await edit(cron="0 9,10 * * *", jitter=30.0)
+        assert await is_skipped(), "the instant is still a fire"
+        await edit(cron="0 8,9 * * *", jitter=0.0)
+        w.clock.set_wall(at(8, 1))
+        assert await is_skipped()
+        await edit(cron="30 8,9 * * *")
+        assert not await is_skipped(), "the fire that was skipped was moved away"
+        changed = await w.rows(
+            "SELECT data FROM events WHERE kind = 'schedule.changed' ORDER BY seq DESC LIMIT 1"
+        )
+        assert "the skip of the fire of 2026-05-04 09:00 UTC goes with that fire" in changed[0][0]
+        await w.at(at(8, 30))
+        await edit(cron="0 9 * * *")
+        assert not await is_skipped()
+        await w.at(at(9, 0))
+        assert await short(w) == [("08:30", "started"), ("09:00", "started")]
+
+
+async def test_a_skip_of_an_earlier_release_skips_the_next_fire(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        schedule = await w.add(cron="0 * * * *", overlap="allow")
+        await w.store.write(
+            lambda tx: tx.execute("UPDATE schedules SET skip_next = 1 WHERE id = ?", (schedule,))
+        )
+        for hour in (9, 10):
+            await w.at(at(hour, 0))
+        assert await short(w) == [("09:00", "skipped"), ("10:00", "started")]
+
+
+async def test_the_latest_fire_that_is_caught_up_is_not_the_skipped_one(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        schedule = await w.add(cron="0 * * * *", overlap="allow", catchup="latest")
+        await w.at(at(9, 0))
+        await w.store.write(lambda tx: ops.skip_next(tx, schedule, actor=ALICE))
+        await w.at(at(10, 30))
+        assert await short(w) == [("09:00", "started"), ("10:00", "skipped")]

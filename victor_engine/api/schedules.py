@@ -106,6 +106,7 @@ class FireInfo(Struct, frozen=True, omit_defaults=True):
     run_id: str | None = None
     run_status: str | None = None
     run_seconds: float | None = None
+    timezone: str = ""  # the zone of `local`; empty for the fire of a dependency
 
 
 class BreachInfo(Struct, frozen=True, omit_defaults=True):

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from victor_engine.api import Port, ScheduleInfo, SchedulePreview, ScheduleSpec
+from victor_engine.api import FireInfo, Port, ScheduleInfo, SchedulePreview, ScheduleSpec
 from victor_engine.cli.output import local, print_json, print_line, table, with_port
 from victor_engine.errors import UsageError
 
@@ -145,6 +145,13 @@ def preview(
         show_fires(found, spec)
 
     with_port(ctx, "read", work)
+
+
+def wall_time(fire: FireInfo) -> str:
+    """Return the wall time of a fire with its zone, and whether it is the second pass of a time that occurs twice."""
+    wall = fire.local.partition(" ")[0] if fire.timezone else fire.local
+    zone = f" {fire.timezone}" if fire.timezone and not wall.endswith("Z") else ""
+    return f"{wall}{zone}{' (second pass)' if fire.fold else ''}"
 
 
 def show_fires(found: SchedulePreview, spec: ScheduleSpec) -> None:

@@ -35,6 +35,7 @@ from victor_engine.cli.schedule_tools import (
     preview,
     show_fires,
     undrain,
+    wall_time,
 )
 from victor_engine.errors import UsageError, VictorError
 
@@ -173,7 +174,7 @@ def history(
             return
         rows = [
             (
-                f.local,
+                wall_time(f),
                 f.workflow,
                 f.outcome,
                 f.run_status or "-",

@@ -16,7 +16,7 @@ from victor_engine.engine import removed_workflows
 from victor_engine.engine.loaded_workspace import Workspace
 from victor_engine.errors import UsageError, VictorError
 from victor_engine.loading.pieces import Problem, WorkflowPiece
-from victor_engine.scheduling.declarations import file_schedule_id
+from victor_engine.scheduling.declarations import describe_changes, file_schedule_id
 from victor_engine.scheduling.schedule_commands import declare
 from victor_engine.store.db import Tx
 from victor_engine.store.locks import Root
@@ -109,7 +109,8 @@ def look(connection: sqlite3.Connection, workspace: Workspace) -> Changes:
     for name, piece in applied.items():
         if piece.spec is not None:
             plan.problems += _unknown_calendars(piece, piece.spec, workspace)
-        if piece.spec is None or file_spec(connection, name) == piece.spec:
+        known_spec = file_spec(connection, name)
+        if piece.spec is None or (known_spec is not None and not describe_changes(known_spec, piece.spec)):
             plan.settled.add(name)
     for name, piece in in_force(plan.good).items():
         if name in refused:

@@ -14,11 +14,9 @@ from victor_engine.clock import from_us, to_us
 from victor_engine.events import EventKind
 from victor_engine.scheduling.downtime import Gap
 from victor_engine.scheduling.fires import OPERATOR_SKIP
-from victor_engine.scheduling.policy import MAX_ROWS
-from victor_engine.scheduling.stored_schedules import ScheduleRow, find
+from victor_engine.scheduling.stored_schedules import ScheduleRow, find, first_open
 from victor_engine.store.db import Tx
 from victor_engine.store.locks import Root
-from victor_engine.store.queries import ids
 from victor_engine.store.queries.events import first_after, instant_before, last_event, newest_of_schedule
 from victor_engine.store.repositories import expectations, fires, meta, schedules
 
@@ -130,13 +128,3 @@ def _pause_that_ended_early(tx: Tx, row: ScheduleRow) -> PauseInfo | None:
             info = msgspec.convert(pause, PauseInfo)
             return info if info.until is not None and info.until > tx.now else None
     return None
-
-
-def first_open(source: ids.Source, row: ScheduleRow, after: datetime) -> int | None:
-    """Return when the first fire after `after` that has no outcome is due, in microseconds."""
-    nominal = row.timing.next_after(after)
-    for _ in range(MAX_ROWS):
-        if nominal is None or not fires.is_decided(source, row.id, nominal.local, nominal.fold):
-            break
-        nominal = row.timing.next_after(nominal.instant)
-    return None if nominal is None else to_us(row.timing.due(nominal))

@@ -155,7 +155,7 @@ def _exception(answer: _Answer, nominal: Nominal) -> str:
     reason = answer.excluded_by(nominal.instant) if answer.row.spec.exclude else None
     if reason is not None:
         return f", but that fire will be excluded by {reason}"
-    if answer.row.skip_next:
+    if answer.row.skips(nominal):
         return ", but that fire will be skipped: an operator skipped the next fire"
     return f", in {elapsed((nominal.instant - answer.now).total_seconds())}"
 

@@ -125,7 +125,7 @@ class Firing:
     def excluded_or_skipped(self, row: ScheduleRow, nominal: Nominal) -> str | None:
         """Return the calendar or the operator's skip that leaves out a fire. A skip applies to one fire."""
         excluded = self.exclusion_reason(row, nominal)
-        if excluded is None and row.skip_next:
+        if excluded is None and row.skips(nominal):
             row.skip_next = False
             return OPERATOR_SKIP
         return excluded

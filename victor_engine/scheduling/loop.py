@@ -336,7 +336,7 @@ class SchedulerLoop:
             firing.fire(row, upcoming.nominal, upcoming=upcoming)
             following = upcoming.following if not row.exhausted else None
             if following is not None and following <= self._decided_until:
-                following = clock_changes.first_open(tx, row, upcoming.nominal.instant)
+                following = ops.first_open(tx, row, upcoming.nominal.instant)
             batch.move(row, upcoming.nominal.instant, following)
             return following
         timing = row.timing
@@ -351,7 +351,7 @@ class SchedulerLoop:
         grace = max(row.spec.misfire_grace, self.poll_interval)
 
         def is_excluded(nominal: Nominal) -> bool:
-            return firing.exclusion_reason(row, nominal) is not None
+            return nominal.instant == row.skip_at or firing.exclusion_reason(row, nominal) is not None
 
         decisions = policy.apply_catchup(
             row.spec, timing, due.fires, tx.now, grace, self._timer.gaps, is_excluded
@@ -371,7 +371,7 @@ class SchedulerLoop:
             firing.add_expectations(row, missed[-1], None)
         next_due = ops.first_fire(timing, cursor) if not row.exhausted else None
         if next_due is not None and next_due <= self._decided_until:
-            next_due = clock_changes.first_open(tx, row, cursor)
+            next_due = ops.first_open(tx, row, cursor)
         batch.move(row, cursor, next_due)
         return next_due
 

@@ -32,8 +32,10 @@ from victor_engine.scheduling.stored_schedules import (
     find,
     first_fire,
     locked,
+    next_open,
     paused_words,
     record_fire,
+    skip_after,
     used_up_words,
     uses_up_runs,
 )
@@ -124,7 +126,7 @@ def declare(tx: Tx, workflow: str, path: str | None, spec: ScheduleSpec | None) 
             # The operator's edits contradict the new block.
             in_force, dropped = spec, True
     changes = describe_changes(row.file_spec or row.spec, spec)
-    _apply(tx, row, in_force)
+    changes += _apply(tx, row, in_force)
     schedules.declare(tx, new_id, spec, path)
     data: dict[str, Any] = {"by": "file", "changes": changes}
     if dropped:
@@ -180,7 +182,7 @@ def edit(tx: Tx, schedule: str, spec: ScheduleSpec, *, actor: Actor | None, note
         _check_fires(spec, timing, tx.now)
         if uses_up_runs(row, spec):
             raise UsageError(used_up_words(row, spec))
-    _apply(tx, row, spec)
+    changes += _apply(tx, row, spec)
     data = {"changes": changes, **({"note": note} if note else {})}
     tx.event(EventKind.SCHEDULE_CHANGED, actor=actor, schedule_id=row.id, workflow=row.workflow, data=data)
     return row.id
@@ -213,8 +215,8 @@ def _times(spec: ScheduleSpec) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _apply(tx: Tx, row: ScheduleRow, spec: ScheduleSpec) -> None:
-    """Apply a spec without losing a fire that was due by the old spec.
+def _apply(tx: Tx, row: ScheduleRow, spec: ScheduleSpec) -> list[str]:
+    """Apply a spec without losing a fire that was due by the old spec. Return further changes in words.
 
     If the times stay the same, due fires stay due, and the new policies decide them.
     """
@@ -225,7 +227,9 @@ def _apply(tx: Tx, row: ScheduleRow, spec: ScheduleSpec) -> None:
     if spec.timezone != row.spec.timezone:
         _add_zone_to_names(tx, row)
     changed = replace(row, spec=spec, cursor=cursor)
-    schedules.put_spec(tx, row.id, spec, to_us(cursor), next_due(changed))
+    skip_at, gone = skip_after(changed)
+    schedules.put_spec(tx, row.id, spec, to_us(cursor), next_due(changed), skip_at)
+    return gone
 
 
 def next_due(row: ScheduleRow) -> int | None:
@@ -328,10 +332,11 @@ def resume(tx: Tx, schedule: str, *, actor: Actor | None, note: str = "", at: da
 
 
 def skip_next(tx: Tx, schedule: str, *, actor: Actor, note: str = "") -> str:
-    """Skip the next fire of a schedule. Return its whole id."""
+    """Skip the next fire of a schedule, by its instant. Return the whole id of the schedule."""
     row = locked(tx, schedule)
     _must_accept(row, ScheduleCommand.SKIP)
-    schedules.skip_next(tx, row.id)
+    nominal = next_open(tx, row, row.cursor)
+    schedules.skip(tx, row.id, None if nominal is None else to_us(nominal.instant))
     data: dict[str, Any] = {
         "skip_next": row.next_fire.isoformat() if row.next_fire is not None else "the next one",
         **({"note": note} if note else {}),

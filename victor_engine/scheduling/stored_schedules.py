@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
 
@@ -39,7 +39,7 @@ class ScheduleRow:
     origin: str
     cursor: datetime
     next_fire: datetime | None
-    skip_next: bool
+    skip_next: bool  # the next fire of a dependency; `skip_at` is the instant of another schedule
     paused: PauseInfo | None
     created_at: datetime
     runs_started: int
@@ -47,7 +47,12 @@ class ScheduleRow:
     problem: str | None = None
     failures: int = 0
     vanished: str | None = None  # why it is disabled until its workflow or block is in the files again
+    skip_at: datetime | None = None
     _timing: Timing | None = None
+
+    def skips(self, nominal: Nominal) -> bool:
+        """Return whether an operator skipped a fire. A skip belongs to its instant."""
+        return self.skip_next or self.skip_at == nominal.instant
 
     @property
     def timing(self) -> Timing:
@@ -98,6 +103,7 @@ def decode_row(row: Any, spec: ScheduleSpec | None = None, timing: Timing | None
         problem=row[12],
         failures=row[13],
         vanished=row[14],
+        skip_at=from_us(row[15]) if row[15] is not None else None,
         _timing=timing,
     )
 
@@ -199,6 +205,36 @@ def first_fire(timing: Timing, after: datetime) -> int | None:
     return to_us(timing.due(nominal)) if nominal is not None else None
 
 
+MOST_DECIDED = 1000
+"""The most fires with an outcome that `next_open` passes over."""
+
+
+def next_open(source: ids.Source, row: ScheduleRow, after: datetime) -> Nominal | None:
+    """Return the first fire after `after` that has no outcome. Fires have one early if the clock was ahead."""
+    nominal = row.timing.next_after(after)
+    for _ in range(MOST_DECIDED):
+        if nominal is None or not fires.is_decided(source, row.id, nominal.local, nominal.fold):
+            break
+        nominal = row.timing.next_after(nominal.instant)
+    return nominal
+
+
+def first_open(source: ids.Source, row: ScheduleRow, after: datetime) -> int | None:
+    """Return when the first fire after `after` that has no outcome is due, in microseconds."""
+    nominal = next_open(source, row, after)
+    return None if nominal is None else to_us(row.timing.due(nominal))
+
+
+def skip_after(row: ScheduleRow) -> tuple[int | None, list[str]]:
+    """Return the skipped instant if it is a fire of the changed schedule, else None and the change in words."""
+    if row.skip_at is None or row.skip_at <= row.cursor:
+        return None, []
+    kept = row.timing.next_after(row.skip_at - timedelta(microseconds=1))
+    if kept is not None and kept.instant == row.skip_at:
+        return to_us(row.skip_at), []
+    return None, [f"the skip of the fire of {row.skip_at:%Y-%m-%d %H:%M} UTC goes with that fire"]
+
+
 def paused_words(paused: PauseInfo) -> str:
     """Return who paused a schedule, since when and why, in words."""
     note = f": {paused.note}" if paused.note else ""
@@ -258,7 +294,12 @@ def write_fire_event(
         run_id=run_id,
         schedule_id=row.id,
         workflow=row.workflow,
-        data={"nominal": nominal.local, "outcome": outcome, "reason": reason},
+        data={
+            "nominal": nominal.local,
+            "outcome": outcome,
+            "reason": reason,
+            **({"fold": 1} if nominal.fold else {}),
+        },
     )
 
 

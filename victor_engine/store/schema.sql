@@ -362,7 +362,7 @@ CREATE TABLE schedules (
   updated_at   INTEGER NOT NULL,
   revision     INTEGER NOT NULL DEFAULT 0,
   removed_at   INTEGER
-, vanished TEXT) WITHOUT ROWID;
+, vanished TEXT, skip_at INTEGER) WITHOUT ROWID;
 
 CREATE TABLE secret_answers (
   run_key     INTEGER NOT NULL REFERENCES runs (key) ON DELETE CASCADE,

@@ -179,7 +179,7 @@ def schedule_facts(
         took = f" {duration(fire.run_seconds)}" if fire.run_seconds is not None else ""
         facts.line(
             (f"{moment(fire.nominal, now, zone):<13}", "dim"),
-            (f"{glyph} {word}{took}", tone),
+            (f"{'second pass ' if fire.fold else ''}{glyph} {word}{took}", tone),
             (f"  {fire.reason}", "plain" if not fire.run_id else "dim"),
         )
     return facts

@@ -25,10 +25,14 @@ Summarise = Callable[[ScheduleSpec, str, datetime], str]
 Resolve = Callable[[sqlite3.Connection, str, str | None], str | None]
 """The current version of a workflow's version, range or alias; None if there is none."""
 
-_COLUMNS = "id, spec, file_spec, origin, path, next_fire, skip_next, paused, problem, runs_started, created_at, failures"
+_COLUMNS = (
+    "id, spec, file_spec, origin, path, next_fire, skip_next, paused, problem, runs_started, created_at, failures,"
+    " cursor, skip_at"
+)
 _FIRES = (
     "SELECT f.id, f.schedule_id, f.workflow, f.nominal, f.local, f.fold, f.outcome, f.reason, f.decided_at,"
-    " f.actor, r.id, r.status, r.started_at, r.finished_at FROM fires f LEFT JOIN runs r ON r.key = f.run_key"
+    " f.actor, r.id, r.status, r.started_at, r.finished_at, COALESCE(json_extract(s.spec, '$.timezone'), 'UTC')"
+    " FROM fires f LEFT JOIN runs r ON r.key = f.run_key LEFT JOIN schedules s ON s.id = f.schedule_id"
 )
 
 
@@ -113,7 +117,7 @@ def _info(
         path=row[4],
         summary=summarise(spec, row[0], from_us(row[10])),
         next_fire=instant(row[5]),
-        skip_next=bool(row[6]),
+        skip_next=bool(row[6]) or _skips_next(spec, row[12], row[5], row[13], paused is not None),
         paused=paused,
         overridden=_overridden(spec, row[2]),
         last_fire=recent[0] if recent else None,
@@ -127,6 +131,15 @@ def _info(
         last_breach=_last_breach(connection, row[0]),
         breaches=_breaches(connection, row[0], now),
     )
+
+
+def _skips_next(
+    spec: ScheduleSpec, cursor: int, next_fire: int | None, skip_at: int | None, paused: bool
+) -> bool:
+    """Return whether the next fire is the skipped one. It is due within its jitter."""
+    if skip_at is None or next_fire is None or skip_at <= cursor:
+        return False
+    return paused or 0 <= next_fire - skip_at <= spec.jitter * 1_000_000
 
 
 def _breaches(connection: sqlite3.Connection, schedule_id: str, now: datetime) -> int:
@@ -187,6 +200,15 @@ def fires(
     return [_fire(row) for row in rows]
 
 
+def _zone_of(local: str, zone: str) -> str:
+    """Return the zone of the wall time of a fire, which names it if the schedule has another zone by now."""
+    if not local[:1].isdigit() or "T" not in local:
+        return ""  # the fire of a dependency
+    if local.endswith("Z"):
+        return "UTC"
+    return local.partition(" ")[2] or zone
+
+
 def _fire(row: Any) -> FireInfo:
     return FireInfo(
         id=row[0],
@@ -202,4 +224,5 @@ def _fire(row: Any) -> FireInfo:
         run_id=row[10],
         run_status=row[11],
         run_seconds=None if row[12] is None or row[13] is None else (row[13] - row[12]) / 1e6,
+        timezone=_zone_of(row[4], row[14]),
     )

@@ -20,7 +20,7 @@ from victor_engine.store.transaction import Tx
 
 COLUMNS = (
     "id, workflow, spec, file_spec, origin, cursor, next_fire, skip_next, paused, created_at, runs_started,"
-    " removed_at, problem, failures, vanished"
+    " removed_at, problem, failures, vanished, skip_at"
 )
 """The columns that the reading functions return, in this order. Instants are in microseconds; the specs and the
 pause are JSON."""
@@ -136,7 +136,7 @@ def add(
         " VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET spec = excluded.spec,"
         " file_spec = excluded.file_spec, origin = excluded.origin, path = excluded.path, cursor = excluded.cursor,"
         " next_fire = excluded.next_fire, updated_at = excluded.updated_at, removed_at = NULL, vanished = NULL,"
-        " paused = NULL, pause_until = NULL, skip_next = 0, problem = NULL, runs_started = 0, failures = 0,"
+        " paused = NULL, pause_until = NULL, skip_next = 0, skip_at = NULL, problem = NULL, runs_started = 0, failures = 0,"
         " created_at = excluded.created_at, revision = schedules.revision + 1 WHERE schedules.removed_at IS NOT NULL",
         (
             schedule_id, spec.workflow, _json(spec), _json(file_spec), origin, path, tx.now_us, next_fire,
@@ -155,13 +155,15 @@ def declare(tx: Tx, schedule_id: str, file_spec: ScheduleSpec, path: str | None)
     expect_one(cursor, "schedule", schedule_id)
 
 
-def put_spec(tx: Tx, schedule_id: str, spec: ScheduleSpec, cursor: int, next_fire: int | None) -> None:
-    """Put a spec into force."""
+def put_spec(
+    tx: Tx, schedule_id: str, spec: ScheduleSpec, cursor: int, next_fire: int | None, skip_at: int | None
+) -> None:
+    """Put a spec into force. `skip_at` is the skipped instant."""
     tx.lock(Root.SCHEDULE, schedule_id)
     changed = tx.execute(
-        "UPDATE schedules SET spec = ?, next_fire = ?, cursor = ?, problem = NULL, updated_at = ?,"
+        "UPDATE schedules SET spec = ?, next_fire = ?, cursor = ?, skip_at = ?, problem = NULL, updated_at = ?,"
         " revision = revision + 1 WHERE id = ?",
-        (_json(spec), next_fire, cursor, tx.now_us, schedule_id),
+        (_json(spec), next_fire, cursor, skip_at, tx.now_us, schedule_id),
     )
     expect_one(changed, "schedule", schedule_id)
 
@@ -222,11 +224,12 @@ def resume(tx: Tx, schedule_id: str, spec: ScheduleSpec, cursor: int, next_fire:
     expect_one(changed, "schedule", schedule_id)
 
 
-def skip_next(tx: Tx, schedule_id: str) -> None:
-    """Store that the next fire is to be skipped."""
+def skip(tx: Tx, schedule_id: str, nominal: int | None) -> None:
+    """Store the nominal instant of a fire that is to be skipped; None for the next fire of a dependency."""
     tx.lock(Root.SCHEDULE, schedule_id)
     changed = tx.execute(
-        "UPDATE schedules SET skip_next = 1, revision = revision + 1 WHERE id = ?", (schedule_id,)
+        "UPDATE schedules SET skip_next = ?, skip_at = ?, revision = revision + 1 WHERE id = ?",
+        (int(nominal is None), nominal, schedule_id),
     )
     expect_one(changed, "schedule", schedule_id)
 
