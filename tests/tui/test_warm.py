@@ -161,3 +161,16 @@ async def test_the_bar_shows_each_action_once_and_dims_what_is_not_possible(worl
         assert start.dim
         assert leave is not None
         assert not leave.dim
+
+
+async def test_the_rows_of_a_screen_load_before_it_is_composed(world: World) -> None:
+    """A screen that is opened while the console starts is loaded as soon as it exists."""
+    app = console(world)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "requests" in app.feed.snapshots)
+        for mode, make in app.MODES.items():
+            assert not isinstance(make, str)
+            screen = make()
+            assert isinstance(screen, ConsoleScreen)
+            for subject, load in screen.loaders().items():
+                assert await load(world) is not None, (mode, subject)

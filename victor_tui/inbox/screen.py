@@ -54,18 +54,19 @@ class InboxScreen(TableScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._table: PagedTable[RequestInfo] | None = None
         self.viewers = ViewersWatch(self)
         self.requests = InboxList(lambda: self.requests_table, self.now)
         self.groups = WorkflowGroups(lambda: self.grouped and self.requests_table.sort_key == "workflow")
+        # Made here, because the feed can load a page before the screen is composed and while it is removed.
+        self.requests_table: PagedTable[RequestInfo] = PagedTable(
+            inbox_columns(self.groups.cell),
+            key=lambda request: request.id,
+            now=self.now,
+            sort="left",
+            empty=EMPTY,
+            id="requests",
+        )
         self.commands = RequestCommands(self, lambda: self.requests_table, self.requests.query)
-
-    @property
-    def requests_table(self) -> PagedTable[RequestInfo]:
-        # Kept, because the feed can still load a page while the console closes and removes its widgets.
-        if self._table is None:
-            self._table = self.query_one("#requests", PagedTable)
-        return self._table
 
     def compose_body(self) -> ComposeResult:
         bar = FilterBar(
@@ -81,14 +82,7 @@ class InboxScreen(TableScreen):
         notice.display = False
         yield notice
         with Container(classes="body tall"):
-            yield PagedTable[RequestInfo](
-                inbox_columns(self.groups.cell),
-                key=lambda request: request.id,
-                now=self.now,
-                sort="left",
-                empty=EMPTY,
-                id="requests",
-            )
+            yield self.requests_table
             yield RequestPreview()
 
     # --- data -----------------------------------------------------------------------------------
