@@ -53,6 +53,7 @@ async def test_an_engine_with_another_state_directory_is_found(
     with acting_as(ME):
         engine = await open_engine(Paths(root, folder / "service"), mode="daemon")
     try:
+        (record,) = engine_record.find(root)
         port = await attach(find(root), "cli")
         assert port is not None
         assert (await port.engine()).state_dir == str(folder / "service")
@@ -62,6 +63,11 @@ async def test_an_engine_with_another_state_directory_is_found(
             EngineUnavailableError, match=f"has the state directory {folder / 'service'}: omit --state-dir"
         ):
             await open_console(workspace=root, state=folder / "mine", attach_only=True)
+        socket = Path(record.socket)
+        socket.rename(folder / "hidden")  # as while the engine starts or ends
+        with pytest.raises(EngineUnavailableError, match="does not accept connections while it starts or ends"):
+            await open_console(workspace=root, attach_only=True)
+        (folder / "hidden").rename(socket)
         monkeypatch.setenv("VICTOR_STATE", str(folder / "mine"))
         assert await attach(find(root), "cli") is None
     finally:

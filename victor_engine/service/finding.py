@@ -76,6 +76,11 @@ def _remedy(socket: Path) -> str:
 def how_to_start(paths: Paths) -> str:
     """Return a message that no engine runs, with the ways to start one."""
     for record in engine_record.find(paths.workspace, configured=_configured_sockets()):
+        if is_running(record) and not paths.chosen:
+            return (
+                f"the engine of {record.user} (process {record.pid}) of {paths.workspace} does not accept connections "
+                "while it starts or ends; try again"
+            )
         if is_running(record):
             return (
                 f"no engine runs on {paths.state_dir}; the engine of {record.user} (process {record.pid}) of this "
