@@ -113,7 +113,12 @@ async def test_an_assignee_without_a_role_answers_in_the_inbox(
             await until(pilot, lambda: app.screen.query(LineTable) and app.screen.query_one(LineTable).rows)
             assert app.current_mode == "inbox"
             assert [row.id for row in app.screen.query_one(LineTable).rows] == [mine.id]
-            assert "your requests only" in app.screen.query_one(HeaderBar).render_line(0).text
+            header = app.screen.query_one(HeaderBar)
+            assert "your requests only" in header.render_line(0).text
+            await pilot.resize_terminal(60, 20)
+            await until(pilot, lambda: header.size.width == 60)
+            assert header.render_line(0).text.startswith((" victor  ", " victor ●"))
+            await pilot.resize_terminal(80, 24)
             await pilot.press("1")
             assert app.current_mode == "inbox"
             assert told(pilot) == ["This needs the role viewer; eve has no role. Ask root for a role."]

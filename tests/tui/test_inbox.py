@@ -187,6 +187,15 @@ async def test_the_preview_shows_prompt_and_context(inbox: Inbox, size: tuple[in
         assert "Deploy build 7 to production?" in drawn(app)
 
 
+async def test_only_a_request_with_a_deadline_shows_its_end(inbox: Inbox) -> None:
+    """Without a deadline, nothing happens if no one answers."""
+    await inbox.put(deadline=None)
+    async with console(inbox).run_test(size=(80, 24)) as pilot:
+        app = await shown(pilot, 1)
+        assert "If no one answers" not in drawn(app)
+        assert "If no one answers" in (await inbox.request(inbox.q[0])).on_timeout_text
+
+
 # --- doing --------------------------------------------------------------------------------------
 
 

@@ -52,7 +52,8 @@ def head_facts(facts: Facts, request: RequestInfo, now: datetime, zone: tzinfo |
             (f"{countdown(request.deadline, now)} left", urgency(request, now)),
             (f"  until {full(request.deadline, zone)}", "dim"),
         )
-    if request.status == RequestStatus.OPEN:
+    waits = request.deadline is not None or request.held_since is not None
+    if request.status == RequestStatus.OPEN and waits:  # without a deadline, nothing happens by itself
         facts.text(request.on_timeout_text, "dim")
     _people(facts, request, now)
     return facts

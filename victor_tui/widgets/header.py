@@ -130,6 +130,8 @@ class HeaderBar(Widget):
         right += [(clean(words), tone), (f"  {clock:%H:%M:%S} {clock:%Z} ", "head")]
         space = self.size.width - sum(len(text) for text, _ in right) - 10
         path = fit_path(workspace, space, str(Path.home())) if space >= 8 else ""
+        if space < -2:  # the cells of " victor " are not free
+            right.pop(0)
         return self._strip([(" victor ", "head"), (path, "dim")], right)
 
     def _screens(self, state: HeaderState) -> Strip:
