@@ -19,6 +19,8 @@ pytestmark = [pytest.mark.process, needs_tmux, pytest.mark.timeout(900)]
 
 OPEN = "╭──"
 """The corner of a dialog that no toast covers."""
+AT_ONCE = "console: {undo: 0}"
+"""The configuration in which answers are in force at once."""
 LEAVES = "esc again discards them"
 """What a form inside a form says before it gives up what was typed."""
 NAMES = {
@@ -123,7 +125,7 @@ async def answer_all(root: Path, given: list[tuple[list[str], Stored]]) -> None:
             run = await port.start_run("asks")
             terminal.keys("3")
             for number, (keys, expected) in enumerate(given):
-                terminal.until(name_of(number))
+                terminal.until(name_of(number), gone=[OPEN])  # the dialog before it has closed
                 assert keys[-1] == "C-s"
                 press(terminal, ["a", *keys[:-1]])
                 node = f"q{number:02}"
@@ -168,13 +170,13 @@ async def test_every_kind_is_answered(tmp_path: Path) -> None:
     first = {"id": "write", "type": "transform", "transform": r"text = 'one\ntwo\nthree'", "next": ["q00"]}
     content = json.loads(one_after_the_other([question for question, _, _ in KINDS]))
     content["workflows"]["asks"]["nodes"].insert(0, first)
-    root = workspace(tmp_path, {"victor.yaml": "{}", "workflows/asks.yaml": json.dumps(content)})
+    root = workspace(tmp_path, {"victor.yaml": AT_ONCE, "workflows/asks.yaml": json.dumps(content)})
     await answer_all(root, [(keys, expected) for _, keys, expected in KINDS])
 
 
 async def test_each_construct_of_a_schema_is_filled(tmp_path: Path) -> None:
     questions = [{"hitl_type": "input", "input_schema": schema} for _, schema, _, _ in TABLE]
-    root = workspace(tmp_path, {"victor.yaml": "{}", "workflows/asks.yaml": one_after_the_other(questions)})
+    root = workspace(tmp_path, {"victor.yaml": AT_ONCE, "workflows/asks.yaml": one_after_the_other(questions)})
     given = [([*as_pressed(keys), "C-s"], ("answered", expected, "")) for _, _, keys, expected in TABLE]
     await answer_all(root, given)
 
@@ -204,7 +206,7 @@ async def test_an_answer_that_does_not_match_the_schema_is_refused(tmp_path: Pat
 async def test_the_editor_gets_the_last_input(tmp_path: Path) -> None:
     why = {"type": "object", "properties": {"why": {"type": "string", "maxLength": 900}}}
     questions: list[Question] = [{"hitl_type": "input"}, {"hitl_type": "input", "input_schema": why}]
-    root = workspace(tmp_path, {"victor.yaml": "{}", "workflows/asks.yaml": one_after_the_other(questions)})
+    root = workspace(tmp_path, {"victor.yaml": AT_ONCE, "workflows/asks.yaml": one_after_the_other(questions)})
     editor = root / "editor"
     # It takes over the terminal, like an editor, and prints when it is ready.
     editor.write_text('#!/bin/sh\necho "EDITING $(cat "$1")"\nread line\nprintf "%s" " $line" >> "$1"\n')
