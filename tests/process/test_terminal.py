@@ -176,7 +176,9 @@ async def test_every_kind_is_answered(tmp_path: Path) -> None:
 
 async def test_each_construct_of_a_schema_is_filled(tmp_path: Path) -> None:
     questions = [{"hitl_type": "input", "input_schema": schema} for _, schema, _, _ in TABLE]
-    root = workspace(tmp_path, {"victor.yaml": AT_ONCE, "workflows/asks.yaml": one_after_the_other(questions)})
+    root = workspace(
+        tmp_path, {"victor.yaml": AT_ONCE, "workflows/asks.yaml": one_after_the_other(questions)}
+    )
     given = [([*as_pressed(keys), "C-s"], ("answered", expected, "")) for _, _, keys, expected in TABLE]
     await answer_all(root, given)
 
@@ -206,7 +208,9 @@ async def test_an_answer_that_does_not_match_the_schema_is_refused(tmp_path: Pat
 async def test_the_editor_gets_the_last_input(tmp_path: Path) -> None:
     why = {"type": "object", "properties": {"why": {"type": "string", "maxLength": 900}}}
     questions: list[Question] = [{"hitl_type": "input"}, {"hitl_type": "input", "input_schema": why}]
-    root = workspace(tmp_path, {"victor.yaml": AT_ONCE, "workflows/asks.yaml": one_after_the_other(questions)})
+    root = workspace(
+        tmp_path, {"victor.yaml": AT_ONCE, "workflows/asks.yaml": one_after_the_other(questions)}
+    )
     editor = root / "editor"
     # It takes over the terminal, like an editor, and prints when it is ready.
     editor.write_text('#!/bin/sh\necho "EDITING $(cat "$1")"\nread line\nprintf "%s" " $line" >> "$1"\n')
