@@ -131,7 +131,7 @@ class GlobalKeys:
             Content.assemble(
                 (f"{each.at.astimezone(zone):%H:%M:%S} ", "$text-muted"),
                 (f"{one_line(each.words, 60)}  ", "bold"),
-                (one_line(each.command or "no equivalent command", 200), "$text-muted"),
+                (one_line(each.command or "no command in one line", 200), "$text-muted"),
             )
             for each in self._console.session.done
         ]

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from victor_engine.api import Port, PortMethod, methods
+from msgspec import UNSET
+
+from victor_engine.api import Answer, Port, PortMethod, methods
 
 _KEPT = 500
 """Maximum number of kept messages and actions."""
@@ -64,6 +66,7 @@ _SHELL: Mapping[str, str] = {
 }
 """The command of each action whose arguments fit into one line. An argument that has no place here is left out,
 unless it changes the effect: then the action has no command."""
+_VERDICTS = {"approved": "approve", "rejected": "reject"}
 _CHANGES_THE_EFFECT = ("state", "from_node", "rewind", "until")
 
 
@@ -99,6 +102,8 @@ class Done:
     @property
     def command(self) -> str | None:
         """The equivalent shell command, or None."""
+        if self.name == "answer":
+            return _answer_command(self.target, self.arguments["answer"])
         pattern = _SHELL.get(self.name)
         given = {name: value for name, value in self.arguments.items() if value not in (None, "", False, {})}
         if pattern is None or any(name in given for name in _CHANGES_THE_EFFECT):
@@ -117,6 +122,14 @@ class Done:
             return None
         wanted = methods()[name].signature.parameters
         return name, {key: self.arguments[key] for key in wanted if key in self.arguments and key != "note"}
+
+
+def _answer_command(request_id: str, answer: Answer) -> str | None:
+    """Return the shell command of an approval or a rejection. Other answers can be long."""
+    if answer.outcome == "answered" or answer.value is not UNSET:
+        return None
+    words = ["victor", "inbox", "answer", request_id, _VERDICTS[answer.outcome]]
+    return shlex.join([*words, "--comment", answer.comment] if answer.comment else words)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from tests.tui.world import World
 from tests.write_keys import PAGE, page
 from victor_engine.api import RunQuery
 from victor_tui.dialogs.help import HelpDialog
+from victor_tui.inbox.answer_dialog import AnswerDialog
 from victor_tui.key_table import GLOBAL, MOVED, SCOPES, SHARED, Key
 from victor_tui.textual_compat import binding_chain
 from victor_tui.widgets.filter_bar import FilterBar
@@ -273,6 +274,14 @@ async def test_actions_are_listed_as_commands_and_undone(live: World) -> None:
         await go(pilot, "u")
         await until(pilot, lambda: "Nothing to undo here" in said(app)[0])
         assert live.names() == ["pause_run", "resume_run"]
+        await go(pilot, "a")
+        await until(pilot, lambda: isinstance(app.screen, AnswerDialog))
+        request = app.screen.request
+        await go(pilot, "ctrl+t", *"not now", "tab", "right", "ctrl+s")
+        await until(pilot, lambda: "answer" in live.names())
+        await go(pilot, "at")
+        listed = str(app.screen.query_one("#body Static").content)
+        assert f"victor inbox answer {request.id} reject --comment 'not now'" in listed
 
 
 async def test_marking_a_range(world: World) -> None:
