@@ -19,7 +19,7 @@ from textual.widgets import Button, Input, Static
 import victor_tui
 from tests.engine.support import engine_on, question, workspace
 from tests.tui.conftest import until
-from victor_engine.api import Actor, Answer, Port, RequestInfo
+from victor_engine.api import Actor, Answer, Port, Question, RequestInfo
 from victor_engine.clock import FakeClock
 from victor_engine.engine import Engine
 from victor_engine.identity import acting_as
@@ -64,7 +64,7 @@ Opened = tuple[Pilot[Any], Engine, FakeClock, RequestInfo]
 
 
 @asynccontextmanager
-async def opened(tmp_path: Path) -> AsyncIterator[Opened]:
+async def opened(tmp_path: Path, asked: Question | None = None) -> AsyncIterator[Opened]:
     """A console whose dialog for the only request was opened by the operator's key."""
     clock = FakeClock(datetime(2026, 3, 10, 14, 5, tzinfo=UTC))
     root = workspace(tmp_path, {"victor.yaml": "{}", "workflows/ask.yaml": FLOW})
@@ -74,8 +74,10 @@ async def opened(tmp_path: Path) -> AsyncIterator[Opened]:
         async def connect() -> Port:
             return port  # type: ignore[no-any-return]
 
-        run = await engine.start_run("ask")
-        request = await question(engine, run.id)
+        if asked is not None:
+            request = await engine.ask(asked)
+        else:
+            request = await question(engine, (await engine.start_run("ask")).id)
         app = VictorApp(connect, clock=clock, zone=UTC)
         async with app.run_test(size=(80, 24)) as pilot:
             await until(pilot, lambda: app.queue.count)
@@ -103,6 +105,16 @@ async def test_the_countdown_goes_on_and_the_deadline_is_told(tmp_path: Path) ->
         assert "approved" in text(pilot, "#error")
         assert not re.search(r"⏱ \d", text(pilot, "#head"))
         assert all(button.disabled for button in pilot.app.screen.query("#actions Button").results(Button))
+
+
+async def test_a_question_from_a_shell_says_who_asked_it(tmp_path: Path) -> None:
+    asked = Question("Ship 4.2?", choices=("ship", "hold"))
+    async with opened(tmp_path, asked) as (pilot, engine, _, request):
+        assert "asked by me from a shell" in text(pilot, "#head")
+        await pilot.press("escape", "3")
+        await until(pilot, lambda: getattr(pilot.app.screen, "current", None))
+        await engine.withdraw(request.id)
+        await until(pilot, lambda: getattr(pilot.app.screen, "current", None) is None)
 
 
 async def test_an_answer_of_another_user_is_shown(tmp_path: Path) -> None:

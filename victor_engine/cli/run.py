@@ -46,6 +46,8 @@ def run(
 
     WORKFLOW is the name of a workflow, or a file: FILE.yaml, or FILE.yaml:NAME if it has several. The workspace of a
     file is the nearest parent directory with a victor.yaml, or its own directory.
+
+    While it follows the run on a terminal, a question of the run can be answered there.
     """
     workflow = _of_file(ctx, workflow)
     initial = json_state(state, state_file)
@@ -157,21 +159,28 @@ def _own(pid: int) -> bool:
 
 
 async def follow_run(port: Port, started: RunInfo, as_json: bool = False, after: int = 0) -> int:
-    """Print events (after number `after`) and log lines of a run until it has finished; return its exit code."""
+    """Print events (after number `after`) and log lines of a run until it has finished; return its exit code.
+
+    On a terminal, offer to answer the requests of the run.
+    """
+    from victor_engine.cli.typed_answers import TypedAnswers
+
     if not as_json:
         print_line(f"run {started.id} of {started.workflow} {started.version}")
     seen = 0
-    async for event in port.subscribe(after):
-        if event.run_id != started.id:
-            continue
-        if not as_json:
-            for line in await port.run_log(started.id, seen):
-                seen = line.seq
-                click.echo(f"           {plain(line.node_id)} | {plain(line.text)}")
-            _print_event(event)
-        _print_request(event)
-        if event.kind == "run.finished":
-            break
+    with TypedAnswers(port, enabled=not as_json) as typed:
+        async for event in port.subscribe(after):
+            if event.run_id != started.id:
+                continue
+            if not as_json:
+                for line in await port.run_log(started.id, seen):
+                    seen = line.seq
+                    click.echo(f"           {plain(line.node_id)} | {plain(line.text)}")
+                _print_event(event)
+            if not await typed.on_event(event):
+                _print_request(event)
+            if event.kind == "run.finished":
+                break
     found = (await port.run(started.id)).run
     if as_json:
         print_json(found)

@@ -10,7 +10,16 @@ from typing import Any
 from rich.markdown import Markdown
 from rich.padding import Padding
 
-from victor_engine.api import RequestInfo, RequestStatus, held_text, is_held, outcome_text, sides
+from victor_engine.api import (
+    ASKED_WORKFLOW,
+    RequestInfo,
+    RequestStatus,
+    held_text,
+    is_held,
+    outcome_text,
+    sides,
+    source_text,
+)
 from victor_tui.inbox.columns import OUTCOME_TONES, viewers_text, votes_text
 from victor_tui.inbox.question_view import chain_words
 from victor_tui.inbox.urgency import urgency
@@ -38,10 +47,12 @@ def head_facts(facts: Facts, request: RequestInfo, now: datetime, zone: tzinfo |
     """Return kind, workflow, deadline, the action on a timeout, and the people of a request."""
     mark = kind_mark(request.kind)
     facts.title(request.title)
+    asked = request.workflow == ASKED_WORKFLOW
+    origin = f"asked by {source_text(request)}" if asked else f"{request.workflow} {request.version}"
     facts.line(
         (f"{mark.text}  ", mark.tone),
-        (f"{request.workflow} {request.version}", "plain"),
-        (f" · {request.node_id} · run {request.run_id}", "dim"),
+        (origin, "plain"),
+        (f" · run {request.run_id}" if asked else f" · {request.node_id} · run {request.run_id}", "dim"),
     )
     if request.status != RequestStatus.OPEN:
         _decision(facts, request, now, zone)

@@ -12,7 +12,15 @@ from textual.widgets import Button, Label, Markdown, OptionList, Static, TextAre
 from textual.widgets.option_list import Option
 from textual.widgets.selection_list import Selection
 
-from victor_engine.api import ChoiceInfo, RequestInfo, RequestStatus, held_text, sides
+from victor_engine.api import (
+    ASKED_WORKFLOW,
+    ChoiceInfo,
+    RequestInfo,
+    RequestStatus,
+    held_text,
+    sides,
+    source_text,
+)
 from victor_tui.inbox.columns import viewers_text
 from victor_tui.inbox.list_entry_dialog import RowDialog
 from victor_tui.inbox.request_context import context_pieces
@@ -57,6 +65,8 @@ def head_lines(request: RequestInfo, now: datetime) -> Content:
     """Return kind, title, origin, remaining time and people of a request."""
     sign = kind_mark(request.kind)
     origin = f"{request.workflow}@{request.version} · {request.node_id} · asked by {request.requested_by}"
+    if request.workflow == ASKED_WORKFLOW:
+        origin = f"asked by {source_text(request)}"
     parts = [
         Content.assemble((f"{sign.glyph} {sign.word}  ", "$accent"), (one_line(request.title, 200), "bold")),
         Content.styled(one_line(origin, 300), "$text-muted"),
