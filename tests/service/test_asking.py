@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.engine.support import ME, engine_on, until_end, workspace
+from tests.service import second_user
+from tests.service.engines import daemon
+from tests.service.second_user import Shell
 from tests.service.test_permissions import Served, serving
+from tests.service.test_shared_socket import VIEWER, configure
 from victor_engine.api import (
     ASKED_WORKFLOW,
     MOST_QUESTIONS,
@@ -19,6 +23,7 @@ from victor_engine.api import (
     RunQuery,
     source_text,
 )
+from victor_engine.cli.main import main
 from victor_engine.errors import (
     ConflictError,
     NotFoundError,
@@ -127,3 +132,31 @@ async def test_questions_have_limits(tmp_path: Path) -> None:
             await engine.ask(Question("mine?"))
         await engine.answer(asked[0].id, 1, Answer("rejected"))
         assert (await engine.ask(Question("one more?"))).requested_by == ME.user
+
+
+@pytest.mark.process
+def test_a_real_user_who_may_only_ask_asks_and_cannot_answer(folder: Path, root: Path, second: Shell) -> None:
+    second_user.need_root()
+    words = ("--workspace", str(root))
+    configure(folder, "permissions: {ask: [nobody]}\n")
+    assert main([*words, "trust"]) == 0
+    with daemon(folder, root, folder / "state"):
+        asked = second.run(*words, "ask", "Ship?", "--no-wait")
+        assert asked.returncode == 0, asked.stderr
+        request = asked.stdout.strip()
+        assert "nobody from a shell" in second.run(*words, "inbox", "list").stdout
+        assert second.run(*words, "inbox", "answer", request, "yes").returncode == 6
+        assert second.run(*words, "runs", "list").returncode == 6
+        assert main([*words, "--state-dir", str(folder / "state"), "inbox", "answer", request, "no"]) == 0
+        waited = second.run(*words, "inbox", "wait", request)
+        assert (waited.returncode, waited.stdout) == (1, "no\n")
+        assert second.run(*words, "ask", "Anyone?", "--timeout", "0.2s").returncode == 124
+    configure(folder, VIEWER)
+    with daemon(folder, root, folder / "state"):
+        refused = second.run(*words, "ask", "Ship?")
+        assert (refused.returncode, "ask needs the role ask; nobody has viewer" in refused.stderr) == (
+            6,
+            True,
+        )
+        refused = second.run(*words, "gate", "--", "true")
+        assert (refused.returncode, "needs the role ask" in refused.stderr) == (126, True)
