@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from victor_engine.api import EngineInfo
-from victor_engine.errors import VictorError
+from victor_engine.api import DeploymentPlan, EngineInfo
+from victor_engine.errors import DeploymentError, VictorError
 from victor_tui.app_context import Console
 from victor_tui.banner import draining_words
 from victor_tui.text import plural
+
+
+def _not_deployed(plan: DeploymentPlan) -> str:
+    """Return the first error that prevents a deployment, with its place."""
+    first = plan.errors[0]
+    place = f"{first.path}:{first.line}: " if first.line else f"{first.path}: " if first.path else ""
+    more = f" (and {len(plan.errors) - 1} more)" if len(plan.errors) > 1 else ""
+    return f"Nothing was deployed: {place}{first.message}{more}. To list the errors, run: victor plan"
 
 
 class EngineActions:
@@ -29,15 +37,39 @@ class EngineActions:
             await console.perform(console.port.trust(), "Workspace trusted: its schedules fire from now on.")
 
     async def reload(self) -> None:
-        """Reload the workflow files, and show the number of problems."""
+        """Show the changes of the files and deploy them after a confirmation. Without changes, reload the files.
+
+        Nothing is deployed if a file has an error.
+        """
         console = self._console
         try:
+            plan = await console.port.plan_deployment()
+            if plan.errors:
+                console.report(DeploymentError(_not_deployed(plan)))
+                return
+            if plan.changes:
+                await self._deploy(plan)
+                return
             problems = await console.port.reload()
         except VictorError as error:
             console.report(error)
             return
         result = "no problems" if not problems else plural(len(problems), "problem") + ": see Versions"
         console.notify(f"Workflow files reloaded: {result}.", markup=False)
+        console.feed.mark_stale("engine", "workflows", "schedules")
+
+    async def _deploy(self, plan: DeploymentPlan) -> None:
+        """Deploy exactly the changes of a plan after a confirmation."""
+        console = self._console
+        lines = [change.text for change in plan.changes]
+        lines += [f"! {problem.message}" for problem in plan.problems]
+        title = f"Deploy {plural(len(plan.changes), 'change')}?"
+        if await console.dialogs.confirm(title, "\n".join(lines), note=False) is None:
+            return
+        done = await console.port.deploy(plan.plan)
+        console.notify(
+            f"Deployment {done.number}: {plural(len(done.lines), 'change')} in force.", markup=False
+        )
         console.feed.mark_stale("engine", "workflows", "schedules")
 
     async def drain(self) -> None:

@@ -75,7 +75,7 @@ GLOBAL: tuple[Key, ...] = (
     Key("ctrl+s", "everywhere('send')", "Send", "app.none_send", "Send a dialog"),
     Key("question_mark,f1", "help", "Help", "app.help", "Show all keys of this screen", show=True),
     Key("ctrl+p", "command_palette", "Palette", "app.palette", "Find an action by its name", priority=True),
-    Key("f5", "reload", "Reload files", "app.reload", "Reload the workflow files"),
+    Key("f5", "reload", "Deploy files", "app.reload", "Deploy or reload the workflow files"),
     Key("f8", "drain", "Drain", "app.drain", "Drain, or stop draining"),
     Key("f9", "start_engine", "Start engine", "app.start_engine", "Start an engine here if no other is running"),
     Key("q", "leave", "Quit", "app.quit", "Close the console", show=True),

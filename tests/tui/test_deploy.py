@@ -1,0 +1,53 @@
+"""F5 shows the plan of a deployment, and deploys it after a confirmation."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.tui.conftest import console, until
+from tests.tui.realport import RealPort
+from tests.tui.test_access import told
+from tests.tui.test_console import go, settle
+
+
+def write(port: RealPort, version: str, x: int = 1) -> None:
+    content = {"version": version, "nodes": [{"id": "a", "type": "transform", "transform": f"x = {x}"}]}
+    port.write("workflows/w.yaml", json.dumps({"workflows": {"w": content}}))
+
+
+async def current(port: RealPort) -> list[str]:
+    return [v.version for info in await port.engine_.workflows("w") for v in info.versions if v.current]
+
+
+async def test_the_plan_is_confirmed_and_an_error_prevents_it(bare: RealPort) -> None:
+    write(bare, "1.0.0")
+    await bare.engine_.reload()
+    app: Any = console(bare)
+    async with app.run_test(size=(80, 24)) as pilot:
+        write(bare, "2.0.0", 2)
+        await go(pilot, "f5")
+        await until(pilot, lambda: app.screen.is_modal)
+        assert "w 1.0.0 -> 2.0.0" in str(app.screen.query_one(".text").visual)
+        await go(pilot, "escape")
+        assert await current(bare) == ["1.0.0"]
+        await go(pilot, "f5")
+        await until(pilot, lambda: app.screen.is_modal)
+        await go(pilot, "ctrl+s")
+        await until(pilot, lambda: any("Deployment 2: 1 change in force." in text for text in told(pilot)))
+        assert await current(bare) == ["2.0.0"]
+        write(bare, "1.0.0")
+        await go(pilot, "f5")
+        await until(pilot, lambda: app.screen.is_modal)
+        write(bare, "3.0.0", 3)  # the plan that is shown does not apply any more
+        await go(pilot, "ctrl+s")
+        await until(pilot, lambda: any("no longer applies" in text for text in told(pilot)))
+        assert await current(bare) == ["2.0.0"]
+        write(bare, "2.0.0", 9)
+        await go(pilot, "f5")
+        await until(pilot, lambda: any("use version 2.0.1" in text for text in told(pilot)))
+        assert not app.screen.is_modal
+        write(bare, "2.0.0", 2)
+        await go(pilot, "f5")
+        await until(pilot, lambda: any("reloaded: no problems" in text for text in told(pilot)))
+        await settle(pilot)
