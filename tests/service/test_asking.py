@@ -18,6 +18,7 @@ from victor_engine.api import (
     MOST_QUESTIONS,
     Actor,
     Answer,
+    EventQuery,
     Question,
     RequestQuery,
     RunQuery,
@@ -99,6 +100,12 @@ async def test_a_question_is_a_run_that_is_no_workflow(tmp_path: Path) -> None:
             await engine.start_run(ASKED_WORKFLOW)
         await engine.cancel_run(form.run_id)
         assert (await engine.request(form.id)).status == "withdrawn"
+        ours = await engine.ask(Question("Go?"))
+        await engine.answer(ours.id, 1, Answer("approved"))
+        (found,) = await engine.events(EventQuery(kinds=("request.answered",), run_id=ours.run_id))
+        assert found.data["self_approved"] is True
+        records = [record.record for record in await engine.audit_records()]
+        assert any('"self_approved":true' in record for record in records)
         report = await engine.verify_audit()
         assert report.intact
 

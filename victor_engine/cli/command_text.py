@@ -19,6 +19,8 @@ _RUNNERS = re.compile(
 """Programs that run their arguments: the files among them are digested too."""
 _ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\", "'": "\\'"}
 _CHUNK = 1 << 20
+LINE_CELLS = 66
+"""Maximum width of a line of a code block, in cells. The console shows it whole at 80 columns."""
 
 
 def shown_word(word: str) -> str:
@@ -57,8 +59,22 @@ def _escaped(char: str) -> str:
     return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def _wrapped(line: str) -> str:
+    """Return a line in parts that fit into a narrow terminal, which cuts a code block off. Parts end with a backslash."""
+    parts: list[str] = []
+    part, width = "", 0
+    for char in line:
+        cells = 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        if width + cells > LINE_CELLS:
+            parts.append(part + "\\")
+            part, width = "", 0
+        part, width = part + char, width + cells
+    return "\n".join([*parts, part])
+
+
 def fenced(text: str) -> str:
-    """Return text as a code block of Markdown that it cannot end."""
+    """Return text as a code block of Markdown that it cannot end, with its long lines divided."""
+    text = "\n".join(_wrapped(line) for line in text.split("\n"))
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{text}\n{fence}"
@@ -107,5 +123,6 @@ def question(argv: Sequence[str], directory: str, user: str, program: str, files
     """Return the prompt that asks whether a command may run."""
     lines = [f"Run this command as {shown_word(user)}?", "", fenced(shown_command(argv)), ""]
     facts = [f"directory {shown_word(directory)}", f"program   {shown_word(program)}"]
-    facts += [f"SHA-256   {value}  {shown_word(path)}" for path, value in files.items()]
+    for path, value in files.items():
+        facts += [f"SHA-256 of {shown_word(path)}:", value]
     return "\n".join([*lines, fenced("\n".join(facts))])
