@@ -117,3 +117,39 @@ def test_invalid_schedules_are_refused() -> None:
         )
     with pytest.raises(ValueError, match="too long or not a number"):
         CronSchedule.from_interval(hours=float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("catchup", "following"),  # the next fire, as each run sees it
+    [(False, ["13:00"]), (True, ["11:00", "12:00", "13:00"])],
+)
+async def test_a_downtime_in_memory_follows_catchup(catchup: bool, following: list[str]) -> None:
+    clock = FakeClock(datetime(2026, 5, 4, 9, 30, tzinfo=UTC))
+    ran: list[str] = []
+    scheduler = WorkflowScheduler(
+        executor=lambda workflow: ran.append(f"{workflow.next_run:%H:%M}"), clock=clock, check_interval=60
+    )
+    scheduler.register(ScheduledWorkflow("w", CronSchedule.from_cron("0 * * * *"), catchup=catchup))
+    clock.set_wall(datetime(2026, 5, 4, 11, 30, tzinfo=UTC))
+    await scheduler.start()
+    for _ in range(35):
+        await clock.advance(60)
+    await scheduler.stop()
+    assert ran == following
+
+
+async def test_a_fire_in_memory_is_skipped_while_a_run_is_active() -> None:
+    clock = FakeClock(datetime(2026, 5, 4, 9, 59, 30, tzinfo=UTC))
+    ran: list[datetime] = []
+
+    async def execute(workflow: ScheduledWorkflow) -> None:
+        ran.append(clock.now())
+        await clock.sleep(90 * 60)
+
+    scheduler = WorkflowScheduler(executor=execute, clock=clock)
+    scheduler.register(ScheduledWorkflow("w", CronSchedule.from_cron("0 * * * *")))
+    await scheduler.start()
+    for _ in range(220):
+        await clock.advance(60)
+    await scheduler.stop()
+    assert [f"{at:%H:%M}" for at in ran] == ["10:00", "12:00"], "not 11:30, when the first run ends"

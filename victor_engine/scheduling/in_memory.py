@@ -22,6 +22,10 @@ Executor = Callable[["ScheduledWorkflow"], Any]
 """The function that runs a due workflow. An awaitable result is awaited."""
 
 
+GRACE = 60.0
+"""Seconds after which a fire is late, as `misfire_grace` of the engine."""
+
+
 @dataclass
 class ScheduledWorkflow:
     """A workflow with its times. The default of `schedule_id` is a digest of workflow, times and state."""
@@ -102,6 +106,24 @@ class ScheduledWorkflow:
             return False
         end = _aware(self.end_date)
         return self.next_run <= now and (end is None or now <= end)
+
+    def leave_out(self, now: datetime, grace: float) -> None:
+        """Pass over the fires that may not run, with the rules of the engine.
+
+        Without `catchup`, a fire that is more than `grace` seconds late is missed. A fire that is due while
+        `max_active_runs` are active is skipped, or waits if it is caught up.
+        """
+        oldest = now - timedelta(seconds=grace)
+        if self.next_run is not None and self.next_run < oldest and not self.catchup:
+            log.warning(
+                "%s: the fires from %s on were missed; catchup is off", self.workflow_name, self.next_run
+            )
+            self.next_run = self.find_next(oldest - timedelta(microseconds=1))
+        while self.active_runs >= self.max_active_runs and self.next_run is not None and self.next_run <= now:
+            if self.catchup and self.next_run < oldest:
+                return
+            log.warning("%s: the fire of %s is skipped; a run is active", self.workflow_name, self.next_run)
+            self.next_run = self.find_next(self.next_run)
 
     def mark_started(self, now: datetime | None = None) -> None:
         now = _aware(now) or datetime.now(UTC)
@@ -190,7 +212,12 @@ class WorkflowScheduler:
     async def check(self) -> int:
         """Start all due workflows. Return their number."""
         now = self.clock.now()
-        due = [workflow for workflow in self._schedules.values() if workflow.should_run(now)]
+        due = []
+        for workflow in self._schedules.values():
+            if workflow.enabled:
+                workflow.leave_out(now, max(GRACE, self.check_interval))
+            if workflow.should_run(now):
+                due.append(workflow)
         for workflow in due:
             workflow.mark_started(now)
             task = asyncio.create_task(self._execute(workflow))
