@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from tests.engine.support import workspace
+from victor_engine.api import RunQuery
 from victor_engine.clock import FakeClock
+from victor_engine.errors import UsageError
 from victor_engine.scheduler import (
     CronSchedule,
     ScheduledWorkflow,
@@ -15,6 +20,7 @@ from victor_engine.scheduler import (
     reset_scheduler,
     schedule_workflow,
 )
+from victor_engine.service.connect import open_port
 
 
 def test_schedule_workflow_registers_with_this_process() -> None:
@@ -151,5 +157,38 @@ async def test_a_fire_in_memory_is_skipped_while_a_run_is_active() -> None:
     await scheduler.start()
     for _ in range(220):
         await clock.advance(60)
-    await scheduler.stop()
     assert [f"{at:%H:%M}" for at in ran] == ["10:00", "12:00"], "not 11:30, when the first run ends"
+    await scheduler.stop()
+
+
+async def test_without_an_executor_the_workflow_of_the_workspace_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("VICTOR_STATE", raising=False)
+    text = "workflows: {daily_report: {nodes: [{id: a, type: transform, transform: 'x = report_type'}]}}"
+    monkeypatch.chdir(workspace(tmp_path, {"victor.yaml": "", "workflows/w.yaml": text}))
+    reset_scheduler()
+    try:
+        scheduler = get_scheduler()
+        scheduler.clock = clock = FakeClock(datetime(2026, 1, 1, 8, 59, tzinfo=UTC))
+        found = schedule_workflow("daily_report", cron="0 9 * * *", initial_state={"report_type": "daily"})
+        other = schedule_workflow("no_such_report", cron="0 9 * * *")
+        with pytest.raises(UsageError, match=r"has no workflow 'no_such_report'.*pass executor="):
+            await scheduler.start()
+        scheduler.unregister(other)
+        await scheduler.start()
+        await clock.advance(1)
+        await clock.advance(60)
+        scheduled = scheduler.get_schedule(found)
+        assert scheduled is not None
+        async with asyncio.timeout(30):
+            while scheduled.active_runs or not scheduled.run_count:
+                await clock.advance(1)
+                await asyncio.sleep(0.01)
+        await scheduler.stop()
+        async with open_port(mode="read") as port:
+            (run,) = await port.runs(RunQuery())
+        assert (run.workflow, run.status) == ("daily_report", "succeeded")
+    finally:
+        reset_scheduler()

@@ -1,5 +1,7 @@
 """When workflows are started: cron, intervals, policies, the scheduling loop."""
 
+from victor_engine.scheduler.workspace_runs import WorkspaceRuns
+from victor_engine.scheduling import in_memory
 from victor_engine.scheduling.cron import CronSchedule
 from victor_engine.scheduling.in_memory import (
     ScheduledWorkflow,
@@ -17,3 +19,5 @@ __all__ = [
     "reset_scheduler",
     "schedule_workflow",
 ]
+
+in_memory.runs_of_workspace = WorkspaceRuns

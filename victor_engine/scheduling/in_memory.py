@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from victor_engine.api import ScheduleSpec
 from victor_engine.clock import Clock, SystemClock
@@ -24,6 +24,24 @@ Executor = Callable[["ScheduledWorkflow"], Any]
 
 GRACE = 60.0
 """Seconds after which a fire is late, as `misfire_grace` of the engine."""
+
+
+class Runs(Protocol):
+    """The runs of workflows by name, for a scheduler without an executor."""
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def require(self, workflow: str) -> None:
+        """Raise UsageError if no workflow has this name."""
+        ...
+
+    async def run(self, scheduled: ScheduledWorkflow) -> None: ...
+
+
+runs_of_workspace: Callable[[], Runs] | None = None
+"""Creates the runs of the workspace. `victor_engine.scheduler` sets it."""
 
 
 @dataclass
@@ -143,7 +161,10 @@ def _aware(instant: datetime | None) -> datetime | None:
 
 
 class WorkflowScheduler:
-    """A scheduler in memory. It checks its schedules at least every `check_interval` seconds."""
+    """A scheduler in memory. It checks its schedules at least every `check_interval` seconds.
+
+    Without an executor, it runs the workflows of the workspace.
+    """
 
     def __init__(
         self, check_interval: float = 60.0, executor: Executor | None = None, clock: Clock | None = None
@@ -152,6 +173,7 @@ class WorkflowScheduler:
         self.executor = executor
         self.clock: Clock = clock or SystemClock()
         self._schedules: dict[str, ScheduledWorkflow] = {}
+        self._runs: Runs | None = None
         self._task: asyncio.Task[None] | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
@@ -195,10 +217,25 @@ class WorkflowScheduler:
         return self._task is not None and not self._task.done()
 
     async def start(self) -> None:
-        """Start the scheduler in the running event loop. A second start has no effect."""
+        """Start the scheduler in the running event loop. A second start has no effect.
+
+        Raise UsageError if there is neither an executor nor a workflow in the workspace for a schedule.
+        """
         if not self.is_running:
+            if self.executor is None and runs_of_workspace is not None:
+                await self._open_runs(runs_of_workspace())
             self._changed = asyncio.Event()  # an event belongs to one event loop
             self._task = asyncio.create_task(self._loop(), name="victor-memory-scheduler")
+
+    async def _open_runs(self, runs: Runs) -> None:
+        await runs.open()
+        try:
+            for workflow in self._schedules.values():
+                await runs.require(workflow.workflow_name)
+        except BaseException:
+            await runs.close()
+            raise
+        self._runs = runs
 
     async def stop(self) -> None:
         """Stop the scheduler, and wait for running workflows."""
@@ -208,6 +245,9 @@ class WorkflowScheduler:
             self._task = None
         if self._running:
             await asyncio.gather(*self._running, return_exceptions=True)
+        if self._runs is not None:
+            await self._runs.close()
+            self._runs = None
 
     async def check(self) -> int:
         """Start all due workflows. Return their number."""
@@ -227,6 +267,10 @@ class WorkflowScheduler:
 
     async def _execute(self, workflow: ScheduledWorkflow) -> None:
         try:
+            if self.executor is None and self._runs is not None:
+                await self._runs.require(workflow.workflow_name)
+                await self._runs.run(workflow)
+                return
             if self.executor is None:
                 log.error(
                     "%s is due, but the scheduler has no executor: pass executor= to WorkflowScheduler",
