@@ -349,7 +349,8 @@ class VictorApp(Console):
     async def action_answer(self, all_users: bool = False) -> None:
         """Open the next request of the user's queue, or of all users."""
         query = RequestQuery(limit=1) if all_users else RequestQuery(answerable=True, limit=1)
-        await _answer_first(self, query)
+        with self.key_queue.hold():
+            await _answer_first(self, query)
 
     @work(group="dialog")
     async def action_everywhere(self, name: str) -> None:

@@ -3,14 +3,15 @@
 Textual sends a key to the focused widget, and looks for its binding only after the key has bubbled up. Later
 keys are sent in between: of `b`, backspace, `c` the backspace deletes the `c`; of space and tab, the space
 reaches the next field. In this queue a key waits until the previous one is handled completely, and until a
-dialog that it opened has the focus.
+dialog that it opened has the focus. An action that asks the engine before it opens a dialog holds the keys.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from textual import events
@@ -27,8 +28,12 @@ ResultT = TypeVar("ResultT")
 
 KEY_TIMEOUT = 1.0
 """Time in seconds after which an unhandled key no longer blocks later keys."""
+OPEN_TIMEOUT = 3.0
+"""Time in seconds for which keys wait until an action has opened its dialog. Then its answer comes too late for them."""
 _CHECK_INTERVAL = 0.02
 """Time in seconds between checks that the target of a key still exists."""
+_HOLD_INTERVAL = 0.005
+"""Time in seconds between checks that keys are still held."""
 
 
 class KeyQueue:
@@ -54,7 +59,28 @@ class KeyQueue:
         self._check: asyncio.TimerHandle | None = None
         self._entered: Screen[Any] | None = None
         """The screen at the time of the last key."""
+        self._holding: list[Screen[Any]] = []
+        """The screens from which actions open a dialog."""
+        self._held_until: float | None = None
+        """When held keys no longer wait; None while no key waits for a dialog."""
+        self._retrying = False
         self._input_at = float("-inf")
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Let keys wait while the current screen has no dialog above it: the keys belong to the dialog that will open."""
+        screen = self._app.screen
+        self._holding.append(screen)
+        try:
+            yield
+        finally:
+            if screen in self._holding:  # not after the timeout
+                self._holding.remove(screen)
+
+    @property
+    def idle(self) -> bool:
+        """Whether all keys are handled."""
+        return self.pending is None and not self._waiting
 
     @property
     def idle_seconds(self) -> float:
@@ -70,12 +96,41 @@ class KeyQueue:
 
     async def _deliver_waiting(self) -> None:
         while self._waiting and self.pending is None:
+            if self._is_held():
+                self._retry()
+                return
             if self._app.screen is not self._entered:
                 # The message returns after the screen is mounted and its focus is set.
                 self._entered = self._app.screen
                 self._follow(self.Handled(self._app.screen))
             else:
                 await self._deliver_event(self._waiting.popleft())
+
+    def _is_held(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        if self._app.screen not in self._holding:
+            self._held_until = None
+            return False
+        if self._held_until is None:
+            self._held_until = now + OPEN_TIMEOUT
+        if now >= self._held_until:
+            self._holding.clear()
+            self._held_until = None
+            return False
+        return True
+
+    def _retry(self) -> None:
+        """Deliver the held keys a little later."""
+        if self._retrying:
+            return
+        self._retrying = True
+
+        async def deliver() -> None:
+            self._retrying = False
+            if self.pending is None:
+                await self._deliver_waiting()
+
+        asyncio.get_running_loop().call_later(_HOLD_INTERVAL, self._app.call_later, deliver)
 
     async def _deliver_event(self, event: events.Event) -> None:
         screen = self._app.screen

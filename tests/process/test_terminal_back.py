@@ -80,9 +80,9 @@ async def test_a_question_a_push_back_and_an_undo(tmp_path: Path) -> None:
             terminal.until("ctrl+s send")
             terminal.keys("Left")
             terminal.send(gone=["╭──"])
-        terminal.until("U undoes it")
+        terminal.until("u undoes it")
         assert (await detail(root, run.id)).run.status == "waiting"
-        terminal.keys("U")
-        terminal.until("undone by", gone=["U undoes it"])
+        terminal.keys("u")
+        terminal.until("undone by", gone=["u undoes it"])
         assert [status for status, *_ in requests(root)] == ["answered", "answered", "open"]
         assert "published" not in (await detail(root, run.id)).state

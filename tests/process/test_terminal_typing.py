@@ -81,7 +81,7 @@ async def test_a_dialog_left_open_shows_a_vote_and_an_answer(tmp_path: Path) -> 
             await port.start_run("failover")
             terminal.until("Inbox ◆1")
             terminal.keys("a")
-            terminal.until(OPEN, "0 of 2 approvals")
+            terminal.until(OPEN, "0 of 2 votes")
             (request,) = await port.requests(RequestQuery())
             await port.answer(request.id, request.revision, Answer("approved"))
             terminal.until("1 of 2 approvals", within=SOON)

@@ -55,7 +55,7 @@ def _is_calm(app: App[Any]) -> bool:
         return False
     if feed is not None and feed.port is None and not app.lost:
         return False
-    if isinstance(app, KeyQueueApp) and app.key_queue.pending is not None:
+    if isinstance(app, KeyQueueApp) and not app.key_queue.idle:
         return False
     if any(isinstance(screen, Dialog) and screen.debounce.is_pending for screen in app.screen_stack):
         return False

@@ -31,14 +31,15 @@ class SharedDialogs:
 
         console = self._console
         following: RequestInfo | None = request
-        while following is not None:
-            self._on_request_opened(following.id)
-            dialog = AnswerDialog(following, among)
-            async with OpenView(console, following):
-                answered = await console.push_screen_wait(dialog)
-            following = dialog.following
-            if answered is not None:
-                console.announce_answer(answered)
+        with console.key_queue.hold():
+            while following is not None:
+                self._on_request_opened(following.id)
+                dialog = AnswerDialog(following, among)
+                async with OpenView(console, following):
+                    answered = await console.push_screen_wait(dialog)
+                following = dialog.following
+                if answered is not None:
+                    console.announce_answer(answered)
         console.feed.mark_stale("requests", "inbox", "held")
 
     async def forward(self, how: Forwarding, request: RequestInfo) -> RequestInfo | None:
@@ -46,13 +47,14 @@ class SharedDialogs:
         from victor_tui.inbox.forward_dialogs import dialog_for
 
         console = self._console
-        try:
-            found = await console.port.request(request.id)
-            dialog = dialog_for(how, found)
-        except VictorError as error:
-            console.report(error)
-            return None
-        done = await console.push_screen_wait(dialog)
+        with console.key_queue.hold():
+            try:
+                found = await console.port.request(request.id)
+                dialog = dialog_for(how, found)
+            except VictorError as error:
+                console.report(error)
+                return None
+            done = await console.push_screen_wait(dialog)
         if done is not None:
             console.notify(f"{dialog.DONE}: {clean(done.title)}", timeout=4, markup=False)
         console.feed.mark_stale("requests", "inbox", "held")

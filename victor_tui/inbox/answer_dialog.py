@@ -206,7 +206,8 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         if self._sending:
             return
         try:
-            found = await beside(self.port, self.among, self.request.id, step)
+            with self.console.key_queue.hold():
+                found = await beside(self.port, self.among, self.request.id, step)
         except VictorError as error:
             self.show_error(error.message)
             return

@@ -262,13 +262,14 @@ class RunsScreen(TableScreen):
         run: RunInfo = self.current
         if run.request_id is None:
             return
-        try:
-            request = await self.port.request(run.request_id)
-        except VictorError as error:
-            self.console.report(error)
-            return
-        if request.status == RequestStatus.OPEN:
-            await self.console.dialogs.answer_request(request)
+        with self.console.key_queue.hold():
+            try:
+                request = await self.port.request(run.request_id)
+            except VictorError as error:
+                self.console.report(error)
+                return
+            if request.status == RequestStatus.OPEN:
+                await self.console.dialogs.answer_request(request)
 
 
 def _usually(run: RunInfo) -> str:
