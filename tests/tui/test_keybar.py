@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from tests.tui.conftest import console
+from tests.tui.realport import RealPort
 from tests.tui.test_console import go, settle, table
 from tests.tui.world import World
+from victor_tui.keys import SCREENS
 from victor_tui.widgets.key_bar import KeyBar, ShownKey
 
 
@@ -41,3 +43,15 @@ async def test_what_made_room_comes_back_on_a_wider_terminal(world: World) -> No
         many = [key.description for key in shown(app)]
         assert few[-2:] == many[-2:] == ["Help", "Quit"]
         assert set(few) < set(many)
+
+
+@pytest.mark.parametrize("mode", [mode for mode, _, _ in SCREENS])
+async def test_the_keys_of_a_screen_can_be_listed_before_it_is_composed(bare: RealPort, mode: str) -> None:
+    """A slow machine draws the key bar of a screen that has no widgets yet."""
+    app: Any = console(bare)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.push_screen(app.MODES[mode]())
+        assert not app.screen.is_mounted
+        assert app.screen.active_bindings
+        await pilot.pause()
+        assert app.screen.is_mounted

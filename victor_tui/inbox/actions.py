@@ -28,7 +28,8 @@ class RequestCommands:
     def allows(self, command: str) -> bool:
         """Return whether a command is available for the request under the cursor."""
         request: RequestInfo | None = self._screen.current
-        if command == "answer_this" and len(self._table().marked_rows) > 1:
+        # The key bar can ask before the screen is composed.
+        if command == "answer_this" and self._screen.is_mounted and len(self._table().marked_rows) > 1:
             return True
         return request is not None and NEEDS[command](request)
 
