@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -140,5 +143,28 @@ def test_a_running_engine_starts_what_is_in_force_and_says_so(victor: Victor) ->
         assert "; files differ" in victor.err
         assert victor("run", "w") == 0
         assert " w 1.0.0 " in victor.out
+    finally:
+        assert victor("scheduler", "stop") == 0
+
+
+def test_a_daemon_without_a_terminal_deploys_on_sighup(victor: Victor) -> None:
+    assert victor("scheduler", "start", "--daemon") == 0
+    log = victor.root / ".state/engine.log"
+    try:
+        assert victor("scheduler", "status", "--json") == 0
+        pid = json.loads(victor.out)["pid"]
+        for text, said in (
+            (flow("2.0.0", 2), "deployment 2: w 1.0.0 -> 2.0.0"),
+            (flow("2.0.0", 9), "nothing was deployed, because the files have errors"),
+            (flow("2.0.0", 2), "the files were read again"),
+        ):
+            write(victor, text)
+            os.kill(pid, signal.SIGHUP)
+            limit = time.monotonic() + 60
+            while said not in log.read_text():
+                assert time.monotonic() < limit, log.read_text()
+                time.sleep(0.05)
+        assert victor("run", "w") == 0
+        assert " w 2.0.0 " in victor.out
     finally:
         assert victor("scheduler", "stop") == 0

@@ -79,6 +79,7 @@ def start(
                 config_file=config.expanduser() if config else None,
                 overrides=overrides,
                 on_ready=ready,
+                report=print_note,
                 on_event=None if quiet else lambda event: print_line(describe_event(event)),
             )
         )
@@ -263,6 +264,7 @@ After=network.target
 Type=simple
 User={user}
 ExecStart={command}
+ExecReload=/bin/kill -HUP $MAINPID
 Restart=always
 RestartSec=10
 KillMode=mixed

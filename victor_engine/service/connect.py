@@ -300,9 +300,11 @@ async def serve(
     overrides: dict[str, Any] | None = None,
     on_ready: Callable[[Engine], None] | None = None,
     on_event: Callable[[EventInfo], None] | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> int:
-    """Run the engine as a daemon until SIGTERM, SIGINT, SIGHUP or `stop_engine`; return 0.
+    """Run the engine as a daemon until SIGTERM, SIGINT or `stop_engine`, or the end of its terminal; return 0.
 
+    SIGHUP to a daemon without a terminal deploys the files, if none has an error; `report` gets the result.
     Raise FencedError if a newer engine has taken over the store.
     """
     current_actor.set(local_actor("cli"))
@@ -312,6 +314,14 @@ async def serve(
         )
         watcher = asyncio.create_task(_watch(engine, on_event)) if on_event is not None else None
         settle()
+        deploying: set[asyncio.Task[None]] = set()
+
+        def deploy() -> None:
+            task = asyncio.create_task(_deploy_files(engine, report or _ignore))
+            deploying.add(task)
+            task.add_done_callback(deploying.discard)
+
+        signals.on_hangup = deploy
         try:
             if on_ready is not None:
                 on_ready(engine)
@@ -322,7 +332,28 @@ async def serve(
         finally:
             if watcher is not None:
                 watcher.cancel()
+            if deploying:
+                await asyncio.wait(deploying)
             await engine.close()
+
+
+def _ignore(text: str) -> None:
+    """Report nothing."""
+
+
+async def _deploy_files(engine: Engine, report: Callable[[str], None]) -> None:
+    """Deploy the files if none has an error; read them again if nothing changes. Report the result."""
+    try:
+        plan = await engine.plan_deployment()
+        if plan.changes or plan.errors:
+            done = await engine.deploy()
+            for line in done.lines:
+                report(f"deployment {done.number}: {line}")
+        else:
+            await engine.reload()
+            report("the files were read again; no version and no schedule changes")
+    except VictorError as error:
+        report(error.message)
 
 
 async def _watch(engine: Engine, on_event: Callable[[EventInfo], None]) -> None:

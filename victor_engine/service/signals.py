@@ -41,6 +41,8 @@ class Signals:
     def __init__(self) -> None:
         self.received: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()
         self.on_repeat: Callable[[], None] | None = None
+        self.on_hangup: Callable[[], None] | None = None
+        """Called for each SIGHUP to a process without a terminal, in place of a stop."""
         self._handled: list[signal.Signals] = []
         self._terminals: select.epoll | None = None
         self._event_task: asyncio.Task[None] | None = None
@@ -98,7 +100,9 @@ class Signals:
 
     def receive(self, number: signal.Signals) -> None:
         """Handle a signal."""
-        if not self.received.done():
+        if number is signal.SIGHUP and self._terminals is None and self.on_hangup is not None:
+            self.on_hangup()
+        elif not self.received.done():
             self.received.set_result(number)
         elif self.on_repeat is not None:
             self.on_repeat()
@@ -122,6 +126,7 @@ class Signals:
         for fd in closed:
             os.dup2(null, fd)
         os.close(null)
+        self.on_hangup = None
         self.receive(signal.SIGHUP)
 
     def _unregister_terminals(self) -> None:
