@@ -6,13 +6,17 @@ import asyncio
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.engine.support import workspace
+from tests.engine.support import ME, workspace
 from tests.engine.test_engine import GATE
 from tests.scheduling.test_loop import world
 from victor_engine.cli.main import main
+from victor_engine.identity import acting_as
+from victor_engine.service.connect import open_engine
+from victor_engine.service.paths import Paths
 
 Capture = pytest.CaptureFixture[str]
 
@@ -277,3 +281,34 @@ def test_the_history_shows_zone_and_second_pass(victor: Victor) -> None:
     assert {(fire["timezone"], fire["fold"]) for fire in found} == {
         ("Europe/Berlin", 0), ("Europe/Berlin", 1), ("UTC", 0),
     }  # fmt: skip
+
+
+def test_a_command_beside_a_stopped_daemon_uses_its_configuration(victor: Victor, tmp_path: Path) -> None:
+    (victor.root / "workflows" / "nightly.yaml").write_text(
+        "workflows:\n  nightly:\n    nodes: [{id: a, type: transform, transform: 'x = 1'}]\n"
+        "    schedule: {cron: '0 2 * * *'}\n"
+    )
+    config = tmp_path / "production.yaml"
+    config.write_text("scheduler: {defaults: {timezone: Asia/Tokyo, overlap: allow}}\n")
+
+    async def daemon() -> None:
+        paths = Paths(victor.root, victor.root / ".state")
+        with acting_as(ME):
+            engine = await open_engine(paths, mode="daemon", config_file=config)
+            await engine.close()
+
+    def spec() -> Any:
+        assert victor("scheduler", "list", "--json") == 0
+        (found,) = [each["spec"] for each in json.loads(victor.out) if each["spec"]["workflow"] == "nightly"]
+        return found
+
+    asyncio.run(daemon())
+    before = spec()
+    assert (before["timezone"], before["overlap"]) == ("Asia/Tokyo", "allow")
+    assert victor("scheduler", "pause", "nightly") == 0
+    assert spec() == before
+    config.unlink()
+    assert victor("scheduler", "resume", "nightly") != 0
+    assert f"{config}: the engine was started with this configuration file" in victor.err
+    assert "nothing was changed" in victor.err
+    assert spec() == before

@@ -55,8 +55,9 @@ from victor_engine.people.secret_answers import key_problems
 from victor_engine.private import close_to_others, make_directory
 from victor_engine.scheduling import schedule_commands
 from victor_engine.store import queries
-from victor_engine.store.db import Store, open_store
+from victor_engine.store.db import Store, Tx, open_store
 from victor_engine.store.repositories import deployments as stored_deployments
+from victor_engine.store.repositories import meta
 
 log = logging.getLogger(__name__)
 
@@ -206,15 +207,17 @@ class Engine(Port):
         if deploy:
             self.deployment = await apply_valid(self.store, self.workspace, "start")
         if work:
-            await self.store.write(
-                lambda tx: tx.event(
-                    EventKind.ENGINE_STARTED,
-                    actor=acting(),
-                    data={"pid": os.getpid(), "mode": self.mode, "epoch": self.store.epoch},
-                )
-            )
+            await self.store.write(self._record_start)
             if self.trusted:
                 await self._execution.start()
+
+    def _record_start(self, tx: Tx) -> None:
+        """Write the event of the start. A daemon also stores its configuration file, for commands without an engine."""
+        if self.mode == "daemon":
+            file = self._current.source.config_file
+            meta.put(tx, meta.ENGINE_CONFIG, str(Path(file).absolute()) if file is not None else "")
+        data = {"pid": os.getpid(), "mode": self.mode, "epoch": self.store.epoch}
+        tx.event(EventKind.ENGINE_STARTED, actor=acting(), data=data)
 
     async def close(self) -> None:
         """Stop the scheduler and the active runs, which the next engine continues, and close the store."""

@@ -12,6 +12,8 @@ from victor_engine.store.transaction import Tx
 
 CLOCK_AHEAD = "clock.ahead"
 DRAINING = "draining"
+ENGINE_CONFIG = "engine.config"
+"""The configuration file that the last daemon was started with; empty for none."""
 NOTIFY_CURSOR = "notify.cursor"
 NOTIFY_AUDIT = "notify.audit"
 """The last head of the audit chain that was announced: its number and the instant, as `NUMBER AT`."""
