@@ -32,6 +32,7 @@ from victor_engine.clock import FakeClock
 from victor_engine.config import trust
 from victor_engine.engine import Engine
 from victor_engine.identity import acting_as
+from victor_engine.store import schema
 
 HERE = Path(__file__).parent
 FACTS: dict[str, Any] = json.loads((HERE / "facts.json").read_text())
@@ -56,6 +57,18 @@ def old_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     connection = sqlite3.connect(path)
     connection.execute("UPDATE attempts SET pid = NULL, pgid = NULL, proc_start = NULL")
     connection.commit()
+    connection.close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def upgraded_store(old_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The old store with the current schema. The migrations take longer than most tests."""
+    path = tmp_path_factory.mktemp("upgraded") / "victor.db"
+    shutil.copy(old_store, path)
+    connection = sqlite3.connect(path, isolation_level=None)
+    schema.migrate(connection, str(path))
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
     return path
 
@@ -104,14 +117,20 @@ class Opened:
         while (left := (target - self.clock.now()).total_seconds()) > 0:
             await self.clock.advance(min(60.0, left))
             self.engine.runtime.deadlines_changed()
-            await self.quiet()
+            await self.quiet(looks=2)
+        await self.quiet()
 
-    async def quiet(self) -> None:
-        """Return when nothing has been written for a while."""
+    async def quiet(self, looks: int = 5) -> None:
+        """Return when nothing has been written between so many looks in a row."""
+
+        def written(connection: sqlite3.Connection) -> int:
+            found: int = connection.execute("SELECT MAX(seq) FROM events").fetchone()[0]
+            return found
+
         last, still = -1, 0
-        while still < 5:
+        while still < looks:
             await asyncio.sleep(0.01)
-            now = (await self.engine.engine()).last_event
+            now = await self.engine.store.read(written)
             still = still + 1 if now == last else 0
             last = now
 
@@ -199,9 +218,9 @@ async def test_the_old_store_keeps_its_rows_and_the_status_of_each_run(
 
 
 async def test_a_run_that_was_at_work_does_its_interrupted_node_again(
-    tmp_path: Path, old_store: Path
+    tmp_path: Path, upgraded_store: Path
 ) -> None:
-    async with opened(tmp_path, old_store) as old:
+    async with opened(tmp_path, upgraded_store) as old:
         (old.root / "open").touch()
         found = await old.ends("live")
         assert found.state["count"] == 2
@@ -209,12 +228,12 @@ async def test_a_run_that_was_at_work_does_its_interrupted_node_again(
         assert work == ["interrupted", "succeeded"]
 
 
-async def test_paused_runs_stay_paused_and_go_on_after_resume(tmp_path: Path, old_store: Path) -> None:
+async def test_paused_runs_stay_paused_and_go_on_after_resume(tmp_path: Path, upgraded_store: Path) -> None:
     paused = ("paused", "moved_paused", "asking_paused")
-    async with opened(tmp_path, old_store) as old:
+    async with opened(tmp_path, upgraded_store) as old:
         await old.until_time(8, 30)
         assert [await old.status(name) for name in paused] == ["paused"] * 3
-    async with opened(tmp_path, old_store, NOW + timedelta(hours=2)) as old:
+    async with opened(tmp_path, upgraded_store, NOW + timedelta(hours=2)) as old:
         await old.quiet()
         assert [await old.status(name) for name in paused] == ["paused"] * 3
         for name in paused:
@@ -228,8 +247,8 @@ async def test_paused_runs_stay_paused_and_go_on_after_resume(tmp_path: Path, ol
         assert (await old.ends("moved_paused")).run.version == "2.0.0"
 
 
-async def test_open_requests_take_their_answers(tmp_path: Path, old_store: Path) -> None:
-    async with opened(tmp_path, old_store) as old:
+async def test_open_requests_take_their_answers(tmp_path: Path, upgraded_store: Path) -> None:
+    async with opened(tmp_path, upgraded_store) as old:
         assert (await old.request("asking")).claimed_by == "bob"
         # The queue knows the assignees, claims and votes of the older release.
         rows = await old.engine.requests(RequestQuery())
@@ -261,8 +280,8 @@ async def test_open_requests_take_their_answers(tmp_path: Path, old_store: Path)
         assert (await old.ends("parent")).state["signed"] is True
 
 
-async def test_voted_requests_need_only_the_missing_vote(tmp_path: Path, old_store: Path) -> None:
-    async with opened(tmp_path, old_store) as old:
+async def test_voted_requests_need_only_the_missing_vote(tmp_path: Path, upgraded_store: Path) -> None:
+    async with opened(tmp_path, upgraded_store) as old:
         assert [vote.actor.user for vote in (await old.request("voting")).votes] == ["alice"]
         assert (await old.answer("voting", Answer(outcome="approved"), BOB)).status == "answered"
         assert (await old.ends("voting")).state["agreed"] is True
@@ -272,8 +291,8 @@ async def test_voted_requests_need_only_the_missing_vote(tmp_path: Path, old_sto
         assert (await old.ends("chained")).state["signed"] is True
 
 
-async def test_retries_waits_and_deadlines_come_at_their_time(tmp_path: Path, old_store: Path) -> None:
-    async with opened(tmp_path, old_store) as old:
+async def test_retries_waits_and_deadlines_come_at_their_time(tmp_path: Path, upgraded_store: Path) -> None:
+    async with opened(tmp_path, upgraded_store) as old:
         (old.root / "repaired").touch()
         await old.until_time(7, 45, 0)
         assert [await old.status(n) for n in ("retrying", "retrying_later")] == ["running", "running"]
@@ -297,8 +316,8 @@ async def test_retries_waits_and_deadlines_come_at_their_time(tmp_path: Path, ol
         assert (await old.ends("silent")).state["heard"] is False
 
 
-async def test_dead_letters_can_be_retried(tmp_path: Path, old_store: Path) -> None:
-    async with opened(tmp_path, old_store) as old:
+async def test_dead_letters_can_be_retried(tmp_path: Path, upgraded_store: Path) -> None:
+    async with opened(tmp_path, upgraded_store) as old:
         (group,) = await old.engine.dead_letters()
         assert set(group.run_ids) == {FACTS["runs"]["dead"], FACTS["runs"]["dead_redriven"]}
         (old.root / "repaired").touch()
@@ -309,8 +328,8 @@ async def test_dead_letters_can_be_retried(tmp_path: Path, old_store: Path) -> N
         assert await old.engine.dead_letters() == []
 
 
-async def test_moved_runs_go_on_at_their_version(tmp_path: Path, old_store: Path) -> None:
-    async with opened(tmp_path, old_store) as old:
+async def test_moved_runs_go_on_at_their_version(tmp_path: Path, upgraded_store: Path) -> None:
+    async with opened(tmp_path, upgraded_store) as old:
         await old.answer("moved_waiting", Answer(outcome="approved"))
         found = await old.ends("moved_waiting")
         assert (found.run.version, found.state["checked"], found.state["done"]) == ("2.0.0", "old", 2)
@@ -319,8 +338,8 @@ async def test_moved_runs_go_on_at_their_version(tmp_path: Path, old_store: Path
         assert (found.run.version, found.state["name"], found.state["done"]) == ("1.0.0", "old", 1)
 
 
-async def test_schedules_fire_with_what_was_edited(tmp_path: Path, old_store: Path) -> None:
-    async with opened(tmp_path, old_store) as old:
+async def test_schedules_fire_with_what_was_edited(tmp_path: Path, upgraded_store: Path) -> None:
+    async with opened(tmp_path, upgraded_store) as old:
         due = {s.id: s.next_fire.isoformat() if s.next_fire else None for s in await old.engine.schedules()}
         assert due == FACTS["next"]
         hourly = await old.engine.schedule(FACTS["schedules"]["hourly"])
@@ -348,8 +367,8 @@ async def test_schedules_fire_with_what_was_edited(tmp_path: Path, old_store: Pa
         assert (await old.engine.run(moved.run_id)).run.version == "2.0.0"
 
 
-async def test_a_fire_that_waited_behind_a_run_starts_after_it(tmp_path: Path, old_store: Path) -> None:
-    async with opened(tmp_path, old_store) as old:
+async def test_a_fire_that_waited_behind_a_run_starts_after_it(tmp_path: Path, upgraded_store: Path) -> None:
+    async with opened(tmp_path, upgraded_store) as old:
         waiting = await old.engine.runs(RunQuery(workflow="buffered"))
         second, first = waiting[0], waiting[1]
         assert (second.status, first.status) == ("queued", "waiting")
