@@ -41,8 +41,7 @@ def type_in(terminal: Terminal, text: str, burst: bool) -> None:
         time.sleep(0.12)  # the test needs the speed of a typing user
 
 
-@pytest.mark.parametrize("burst", [True, False], ids=["burst", "by-hand"])
-async def test_text_that_is_typed_on_any_screen_answers_nothing(tmp_path: Path, burst: bool) -> None:
+async def test_text_that_is_typed_on_any_screen_answers_nothing(tmp_path: Path) -> None:
     root = workspace(tmp_path, {"victor.yaml": "{}", "workflows/w.yaml": FLOW})
     with Terminal(root) as terminal:
         async with attached(root) as port:
@@ -50,14 +49,16 @@ async def test_text_that_is_typed_on_any_screen_answers_nothing(tmp_path: Path, 
             await port.start_run("failover")
             terminal.until("Inbox ◆2")
             for opening in ([], ["3"], ["a"], ["3", "Down", "Enter"], ["3", "y"]):
-                for text in TYPED:
+                # The long text is typed by hand only where no dialog holds the cursor at first.
+                by_hand = TYPED[1:] if opening else TYPED
+                for text, burst in [(text, True) for text in TYPED] + [(text, False) for text in by_hand]:
                     if opening:
                         terminal.keys(*opening)
                     type_in(terminal, text, burst)
                     for _ in range(4):  # close the dialogs that the letters opened
                         terminal.keys("Escape")
                         await asyncio.sleep(0.1)
-                    assert len(await port.requests(RequestQuery())) == 2, (opening, text)
+                    assert len(await port.requests(RequestQuery())) == 2, (opening, text, burst)
                     assert not [run for run in await port.runs(RunQuery()) if run.status != "waiting"]
 
 
