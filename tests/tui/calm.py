@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from textual.app import App
@@ -16,6 +16,7 @@ from textual.message_pump import MessagePump
 from textual.pilot import Pilot
 from textual.worker import Worker, WorkerState
 
+from tests.tui.one_thread import OneThreadLoop
 from victor_tui.app import VictorApp
 from victor_tui.dialogs.base import Dialog
 from victor_tui.key_queue import KeyQueueApp
@@ -30,21 +31,51 @@ _pause = Pilot.pause
 
 async def pause(self: Pilot[Any], delay: float | None = None) -> None:
     """In place of `Pilot.pause`: without a delay, return when nothing is left to do."""
+    await _rest(self, delay, Pilot._wait_for_screen)
+
+
+async def quick_pause(self: Pilot[Any], delay: float | None = None) -> None:
+    """Do the same in a `OneThreadLoop`, which knows what is left to do: no widget gets a message for it."""
+    await _rest(self, delay, _messages_are_handled)
+
+
+async def quick_press(self: Pilot[Any], *keys: str) -> None:
+    """In place of `Pilot.press`, which sleeps for at least 40 ms at each key: wait until nothing is left to do."""
+    for key in keys:
+        await self.app._press_keys([key])
+        await quick_pause(self)
+
+
+async def no_sleep(min_sleep: float = 0, max_sleep: float = 1) -> None:
+    """In place of the function with which Textual sleeps at a key: `quick_press` waits instead."""
+
+
+async def _rest(
+    pilot: Pilot[Any], delay: float | None, handled: Callable[[Pilot[Any]], Awaitable[bool]]
+) -> None:
     if delay is not None:
-        await _pause(self, delay)
+        await _pause(pilot, delay)
         return
     calm = 0
     for _ in range(_ROUNDS):
         await asyncio.sleep(0.001)
-        if not _is_calm(self.app):
+        if not _is_calm(pilot.app):
             calm = 0
             continue
-        if not await self._wait_for_screen():
+        if not await handled(pilot):
             return
-        self.app.screen._on_timer_update()
-        calm = calm + 1 if _is_calm(self.app) else 0
+        pilot.app.screen._on_timer_update()
+        calm = calm + 1 if _is_calm(pilot.app) else 0
         if calm == _CALM:
             return
+
+
+async def _messages_are_handled(pilot: Pilot[Any]) -> bool:
+    """Wait for all messages. Return False if the application has failed or ended."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, OneThreadLoop)
+    await loop.idle()
+    return bool(pilot.app.screen_stack) and not pilot.app._exception_event.is_set()
 
 
 def _is_calm(app: App[Any]) -> bool:

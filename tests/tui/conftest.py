@@ -9,6 +9,7 @@ from datetime import UTC
 from typing import Any
 
 import pytest
+import textual.app
 from syrupy.assertion import SnapshotAssertion
 from textual.pilot import Pilot
 from textual.widgets import Button, Input, TextArea
@@ -48,6 +49,14 @@ def _the_speed_of_the_machine_does_not_show(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(widget.cursor_blink, "_default", False)
     # A button that was pressed takes no second press for 200 ms.
     monkeypatch.setattr(Button, "_start_active_affect", lambda button: None)
+
+
+@pytest.fixture
+def quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Press keys without the sleeps of Textual. A module with many keys uses it for all of its tests."""
+    monkeypatch.setattr(Pilot, "pause", calm.quick_pause)
+    monkeypatch.setattr(Pilot, "press", calm.quick_press)
+    monkeypatch.setattr(textual.app, "wait_for_idle", calm.no_sleep)
 
 
 @pytest.fixture(autouse=True)

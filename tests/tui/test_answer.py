@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from textual import events
+from textual.pilot import Pilot
 from textual.widgets import Input, Static, TextArea
 
 from tests.tui.conftest import console, until
@@ -16,6 +17,8 @@ from victor_engine.errors import InvalidAnswerError
 from victor_tui.dialogs import base
 from victor_tui.inbox.answer_dialog import AnswerDialog
 from victor_tui.inbox.forward_dialogs import PushBackDialog, SayDialog
+
+pytestmark = pytest.mark.usefixtures("quick_keys")
 
 SIZES = [(80, 24), (120, 40)]
 SCHEMA = {
@@ -42,18 +45,17 @@ def request_for(port: Any, kind: Any, **more: Any) -> RequestInfo:
 
 
 async def answered(
-    port: RealPort, kind: str, fields: dict[str, Any], keys: list[str], size: tuple[int, int]
+    port: RealPort, pilot: Pilot[Any], kind: str, fields: dict[str, Any], keys: list[str]
 ) -> Answer:
-    """The answer that the engine has taken after these keys."""
+    """Return the answer that the engine has taken after these keys."""
     request = await port.ask(kind, **fields)
-    async with console(port).run_test(size=size) as pilot:
-        await pilot.pause()
-        pilot.app.push_screen(AnswerDialog(request))
-        await pilot.pause()
-        await pilot.press(*keys)
-        await until(pilot, lambda: not isinstance(pilot.app.screen, AnswerDialog))
+    pilot.app.push_screen(AnswerDialog(request))
+    await pilot.pause()
+    await pilot.press(*keys)
+    await until(pilot, lambda: not isinstance(pilot.app.screen, AnswerDialog))
     assert (await port.request(request.id)).status == "answered"
-    return next(args[2] for name, args in port.calls if name == "answer")
+    (answer,) = [args[2] for name, args in port.calls if name == "answer" and args[0] == request.id]
+    return answer  # type: ignore[no-any-return]
 
 
 TWO = (ChoiceInfo("ship", "Ship", "now", "success"), ChoiceInfo("hold", "Hold", "", "warning"))
@@ -79,12 +81,11 @@ CASES: list[tuple[str, dict[str, Any], list[str], Answer]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize(("kind", "more", "keys", "expected"), CASES)
-async def test_every_kind_is_answered_by_keyboard(
-    bare: RealPort, kind: str, more: dict[str, Any], keys: list[str], expected: Answer, size: tuple[int, int]
-) -> None:
-    assert await answered(bare, kind, more, keys, size) == expected
+async def test_every_kind_is_answered_by_keyboard(bare: RealPort) -> None:
+    async with console(bare).run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        for kind, more, keys, expected in CASES:
+            assert await answered(bare, pilot, kind, more, keys) == expected, (kind, more, keys)
 
 
 def error_of(dialog: AnswerDialog) -> str:
@@ -231,22 +232,24 @@ TYPED = ("looks fine, not urgent", "sunday", "yes\n", "ay", "approve now\nbxcdm"
 """Texts that somebody types without looking where the cursor is."""
 
 
-@pytest.mark.parametrize("text", TYPED)
 @pytest.mark.parametrize("kind", ["approval", "confirmation", "review"])
-async def test_text_typed_outside_of_a_field_decides_nothing(bare: RealPort, kind: str, text: str) -> None:
+async def test_text_typed_outside_of_a_field_decides_nothing(bare: RealPort, kind: str) -> None:
     request = await bare.ask(kind, **({"document": "one"} if kind == "review" else {}))
     async with console(bare).run_test(size=(80, 24)) as pilot:
-        dialog = AnswerDialog(request)
-        pilot.app.push_screen(dialog)
-        await pilot.pause()
-        await pilot.press(*("enter" if char == "\n" else char for char in text))
-        await pilot.pause()
-        assert pilot.app.screen is dialog
-        assert not bare.calls
-        await pilot.press("ctrl+s")
-        await pilot.pause()
-        assert not bare.calls
-        assert "Select an answer first" in error_of(dialog)
+        for text in TYPED:
+            dialog = AnswerDialog(request)
+            pilot.app.push_screen(dialog)
+            await pilot.pause()
+            await pilot.press(*("enter" if char == "\n" else char for char in text))
+            await pilot.pause()
+            assert pilot.app.screen is dialog, text
+            assert not bare.calls, text
+            await pilot.press("ctrl+s")
+            await pilot.pause()
+            assert not bare.calls, text
+            assert "Select an answer first" in error_of(dialog), text
+            dialog.dismiss()
+            await until(pilot, lambda dialog=dialog: pilot.app.screen is not dialog)
 
 
 async def test_an_editable_review_opens_with_the_cursor_in_its_document(bare: RealPort) -> None:

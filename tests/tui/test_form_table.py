@@ -8,6 +8,8 @@ import pytest
 from tests.tui import form_table
 from tests.tui.realport import RealPort
 
+pytestmark = pytest.mark.usefixtures("quick_keys")
+
 
 @pytest.mark.timeout(400)
 async def test_thirty_schemas_are_filled_by_keyboard(bare: RealPort) -> None:

@@ -31,6 +31,8 @@ from victor_tui.inbox.screen import InboxScreen
 from victor_tui.widgets.filter_bar import FilterBar
 from victor_tui.widgets.table import LineTable
 
+pytestmark = pytest.mark.usefixtures("quick_keys")
+
 VOLUMES = (("vol-021", "prod"), ("vol-020", "dev"))
 
 

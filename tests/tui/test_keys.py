@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.widgets import Input
@@ -25,6 +26,8 @@ from victor_tui.key_table import GLOBAL, MOVED, SCOPES, SHARED, Key
 from victor_tui.textual_compat import binding_chain
 from victor_tui.widgets.filter_bar import FilterBar
 from victor_tui.widgets.table import LineTable
+
+pytestmark = pytest.mark.usefixtures("quick_keys")
 
 ROWS = {key.id: key for keys in SCOPES.values() for key in keys}
 SIGNS = {
