@@ -38,10 +38,13 @@ def test_the_lifecycle_of_a_version(victor: Victor) -> None:
     assert victor("versions", "list", "w") == 0
     assert "ramping (10%)" in victor.out
     assert victor("versions", "promote", "w", "stable", "--note", "good") == 0
-    assert victor.out == "w stable -> 2.0.0\n"
+    assert victor.out == "w stable -> 2.0.0; rollback: 1.0.0\n"
     assert victor("versions", "alias", "w", "stable", "--json") == 0
     assert json.loads(victor.out)[0]["sides"][0]["version"] == "2.0.0"
+    assert victor("versions", "rollback", "w", "stable") == 0
+    assert victor.out == "w stable -> 1.0.0\n"
     assert victor("versions", "rollback", "w", "stable") == 5
+    assert victor("versions", "alias", "w", "stable", "2.0.0") == 0
     assert victor("versions", "deprecate", "w", "1.0", "--message", "old", "--successor", "2.0.0",
                   "--removal", "2027-01-31") == 0  # fmt: skip
     assert "old; use 2.0.0; to be removed 2027-01-31" in victor.out

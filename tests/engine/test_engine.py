@@ -140,7 +140,7 @@ async def test_an_untrusted_workspace_is_loaded_and_not_executed(tmp_path: Path)
     async with engine_on(workspace(tmp_path, GATE, trusted=False)) as engine:
         assert not (await engine.engine()).trusted
         assert [info.name for info in await engine.workflows()] == ["gate"]
-        with pytest.raises(UntrustedError, match="victor trust"):
+        with pytest.raises(UntrustedError, match=r"victor --workspace \S+ trust"):
             await engine.start_run("gate")
         info = await engine.trust_info()
         assert any("work.py" in command for command in info.commands)

@@ -15,15 +15,13 @@ from victor_engine.errors import UsageError
 from victor_engine.text import plural
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from victor_engine.api import ProblemInfo
+    from victor_engine.cli.validation_stores import Stores
     from victor_engine.config import Config
     from victor_engine.definition.expressions.expression import FunctionRegistry
     from victor_engine.definition.loader import LoadResult
     from victor_engine.definition.model import WorkflowDefinition
     from victor_engine.definition.reader import Reader
-    from victor_engine.store.snapshot import SnapshotReader
     from victor_engine.work.bindings import BindingTable
 
 
@@ -39,6 +37,7 @@ def validate(ctx: click.Context, paths: tuple[Path, ...], strict: bool, as_json:
     also checked together with the other files.
     """
     from victor_engine.cli.validate_workspace import Whole
+    from victor_engine.cli.validation_stores import Stores
 
     problems: list[ProblemInfo] = []
     stores = Stores(ctx.obj["state_dir"])
@@ -139,83 +138,6 @@ def _root(path: Path, config: Config | None) -> Path | None:
         return config.workspace
     here = Path.cwd()
     return here if path.resolve().is_relative_to(here) else None
-
-
-class Stores:
-    """The stores of workspaces, as a source of deprecated versions. They are read only and may not exist."""
-
-    def __init__(self, state_dir: str | None) -> None:
-        self._state_dir = state_dir
-        self._readers: dict[Path, SnapshotReader | None] = {}
-
-    def deprecation(self, workspace: Path, definition: WorkflowDefinition) -> str | None:
-        """Return the notice of a version from `victor versions deprecate` or `remove`.
-
-        Return None if it has none or the store does not exist. Raise StoreError if the store cannot be read.
-        """
-        from victor_engine.store import queries
-        from victor_engine.versioning.catalog import normal_version
-
-        reader = self._reader(workspace)
-        if reader is None or definition.version is None:
-            return None
-        name, version = definition.name, normal_version(definition.version)
-        return reader.read(lambda connection: queries.version_notice(connection, name, version))
-
-    def conflict(self, workspace: Path, definition: WorkflowDefinition, path: Path) -> str | None:
-        """Return the error of a version that the store has with other content; None without one.
-
-        Raise StoreError if the store cannot be read.
-        """
-        from victor_engine.definition.content import checksum
-        from victor_engine.errors import DefinitionError
-        from victor_engine.versioning import catalog
-
-        reader = self._reader(workspace)
-        if reader is None or definition.version is None:
-            return None
-        content = definition.content or {}
-
-        def look(connection: sqlite3.Connection) -> str | None:
-            if catalog.find_registered(connection, definition, checksum(content)) is not None:
-                return None
-            try:
-                catalog.refuse_conflict(connection, definition, content, str(path.absolute()))
-            except catalog.VersionConflictError as error:
-                return error.message.removeprefix(f"{path.absolute()}: ")
-            return None
-
-        try:
-            return reader.read(look)
-        except DefinitionError:
-            return None  # the version is not valid, which the check of the file reports
-
-    def versions(self, workspace: Path) -> dict[str, set[str]]:
-        """Return the versions of each workflow in the store; empty if it does not exist or cannot be read."""
-        from victor_engine.errors import StoreError
-        from victor_engine.store.repositories import definitions
-
-        reader = self._reader(workspace)
-        if reader is None:
-            return {}
-
-        def look(connection: sqlite3.Connection) -> dict[str, set[str]]:
-            names = definitions.names(connection)
-            return {name: set(definitions.version_names(connection, name)) for name in names}
-
-        try:
-            return reader.read(look)
-        except StoreError:
-            return {}
-
-    def _reader(self, workspace: Path) -> SnapshotReader | None:
-        from victor_engine.service.connect import find
-        from victor_engine.store.snapshot import SnapshotReader
-
-        if workspace not in self._readers:
-            path = find(workspace, self._state_dir).db_path
-            self._readers[workspace] = SnapshotReader(path) if path.exists() else None
-        return self._readers[workspace]
 
 
 def _check(

@@ -11,7 +11,7 @@ from victor_engine.api import ProblemInfo, ScheduleSpec
 from victor_engine.clock import SystemClock
 
 if TYPE_CHECKING:
-    from victor_engine.cli.validate import Stores
+    from victor_engine.cli.validation_stores import Stores
     from victor_engine.config import Config
     from victor_engine.definition.loader import LoadResult
 

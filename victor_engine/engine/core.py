@@ -62,6 +62,15 @@ from victor_engine.store.repositories import meta
 log = logging.getLogger(__name__)
 
 
+def _record_start(tx: Tx, mode: EngineMode, epoch: int, config_file: Path | None) -> None:
+    """Write the event of the start. A daemon also stores its configuration file, for commands without an engine."""
+    if mode == "daemon":
+        meta.put(tx, meta.ENGINE_CONFIG, str(Path(config_file).absolute()) if config_file is not None else "")
+    tx.event(
+        EventKind.ENGINE_STARTED, actor=acting(), data={"pid": os.getpid(), "mode": mode, "epoch": epoch}
+    )
+
+
 def _to_part(method: PortMethod) -> Callable[..., Awaitable[Any]]:
     """Return a method that delegates a call to the queries or to the services."""
     if method.kind == "query":
@@ -207,17 +216,10 @@ class Engine(Port):
         if deploy:
             self.deployment = await apply_valid(self.store, self.workspace, "start")
         if work:
-            await self.store.write(self._record_start)
+            mode, file = self.mode, self._current.source.config_file
+            await self.store.write(lambda tx: _record_start(tx, mode, self.store.epoch, file))
             if self.trusted:
                 await self._execution.start()
-
-    def _record_start(self, tx: Tx) -> None:
-        """Write the event of the start. A daemon also stores its configuration file, for commands without an engine."""
-        if self.mode == "daemon":
-            file = self._current.source.config_file
-            meta.put(tx, meta.ENGINE_CONFIG, str(Path(file).absolute()) if file is not None else "")
-        data = {"pid": os.getpid(), "mode": self.mode, "epoch": self.store.epoch}
-        tx.event(EventKind.ENGINE_STARTED, actor=acting(), data=data)
 
     async def close(self) -> None:
         """Stop the scheduler and the active runs, which the next engine continues, and close the store."""

@@ -272,18 +272,16 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
     def action_comment(self) -> None:
         self.query_one("#comment").focus()
 
-    def _send_verdict(self) -> None:
-        if self.selected is None:
-            self.show_error(
-                "Select an answer first: ← or → outside a field, or tab and enter. ctrl+s sends.", "$warning"
-            )
-            self.query_one("#body").focus(scroll_visible=False)
-            return
-        self._send(self._fields.verdict(self.request, self.selected))
-
     def action_submit(self) -> None:
         if needs_verdict(self.request):
-            self._send_verdict()
+            if self.selected is None:
+                self.show_error(
+                    "Select an answer first: ← or → outside a field, or tab and enter. ctrl+s sends.",
+                    "$warning",
+                )
+                self.query_one("#body").focus(scroll_visible=False)
+            else:
+                self._send(self._fields.verdict(self.request, self.selected))
             return
         try:
             answer = self._fields.read(self.request)

@@ -25,7 +25,7 @@ from victor_tui.inbox.open_view import ViewersWatch
 from victor_tui.inbox.request_list import InboxList, ListPage, WorkflowGroups
 from victor_tui.inbox.request_pane import RequestPreview, request_context
 from victor_tui.inbox.saved_views import SavedView, views_path
-from victor_tui.inbox.views_dialog import SaveViewDialog, ViewCommands, ViewsDialog, use_view
+from victor_tui.inbox.views_dialog import SaveViewDialog, ViewCommands, ViewsDialog
 from victor_tui.keys import bindings
 from victor_tui.text import clean
 from victor_tui.widgets.filter_bar import FilterBar
@@ -130,6 +130,17 @@ class InboxScreen(TableScreen):
         table.redraw()
         self.reload()
 
+    def show_view(self, view: SavedView) -> None:
+        """Show a saved view."""
+        self.grouped = view.order == "workflow"
+        self.show_done = view.decided
+        table, bar = self.requests_table, self.query_one(FilterBar)
+        table.sort_key, table.sort_reverse = view.order, view.reverse
+        bar.value = view.filter
+        bar.display = bool(view.filter)
+        table.redraw()
+        self.reload()
+
     def reload(self) -> None:
         """Load the page of the list, as its filter and its order are now."""
         self.requests.center = None
@@ -192,7 +203,7 @@ class InboxScreen(TableScreen):
             if saved is not None:
                 self.notify(clean(f"View saved: {saved.name}. F chooses it."), markup=False)
         elif (chosen := await self.console.push_screen_wait(ViewsDialog(views_path()))) is not None:
-            use_view(self, chosen)
+            self.show_view(chosen)
 
     def action_next_view(self) -> None:
         """Switch to the next view. Any other filter is replaced by the first view."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar, Protocol, cast
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -20,24 +20,16 @@ from victor_tui.inbox.saved_views import SavedView, ViewsError, read_views, remo
 from victor_tui.keys import bindings
 from victor_tui.text import one_line, plain
 from victor_tui.widgets.columns import Column
-from victor_tui.widgets.filter_bar import FilterBar
 from victor_tui.widgets.key_bar import KeyBar
 from victor_tui.widgets.table import LineTable
 
-if TYPE_CHECKING:
-    from victor_tui.inbox.screen import InboxScreen
 
+class ShowsViews(Protocol):
+    """A screen that shows saved views."""
 
-def use_view(screen: InboxScreen, view: SavedView) -> None:
-    """Show a saved view."""
-    screen.grouped = view.order == "workflow"
-    screen.show_done = view.decided
-    table, bar = screen.requests_table, screen.query_one(FilterBar)
-    table.sort_key, table.sort_reverse = view.order, view.reverse
-    bar.value = view.filter
-    bar.display = bool(view.filter)
-    table.redraw()
-    screen.reload()
+    def show_view(self, view: SavedView) -> None:
+        """Show a saved view."""
+        ...
 
 
 class SaveViewDialog(SendingDialog[SavedView | None], Held[SavedView | None]):
@@ -147,7 +139,7 @@ class ViewCommands(Provider):
             return []
 
     def _use(self, view: SavedView) -> partial[None]:
-        return partial(use_view, cast("InboxScreen", self.screen), view)
+        return partial(cast("ShowsViews", self.screen).show_view, view)
 
     async def discover(self) -> Hits:
         for view in self._views():
