@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from textual.widgets import Button
 
 from tests.tui.conftest import console, until
@@ -18,6 +19,8 @@ from victor_engine.errors import ConflictError
 from victor_tui.dialogs.results import ResultsDialog
 from victor_tui.schedules.backfill_dialog import BackfillDialog
 from victor_tui.schedules.backfill_progress import BackfillProgressDialog
+
+pytestmark = pytest.mark.usefixtures("quick_keys")
 
 
 async def test_last_week_is_previewed_and_started(world: World) -> None:

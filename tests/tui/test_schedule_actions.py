@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from textual.content import Content
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
@@ -18,6 +19,8 @@ from victor_tui.dialogs.results import ResultsDialog
 from victor_tui.schedules.explain_dialog import WhyDialog
 from victor_tui.schedules.pause_dialog import PauseDialog
 from victor_tui.widgets.filter_bar import FilterBar
+
+pytestmark = pytest.mark.usefixtures("quick_keys")
 
 
 def text_of(app: VictorApp, selector: str) -> str:

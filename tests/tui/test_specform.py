@@ -19,6 +19,8 @@ from victor_tui.schedules.edit_dialog import ScheduleDialog, fire_lines
 from victor_tui.schedules.extra_settings import read_more
 from victor_tui.schedules.spec_form import SpecFields, fields_from, spec_from
 
+pytestmark = pytest.mark.usefixtures("quick_keys")
+
 BERLIN = ZoneInfo("Europe/Berlin")
 FULL = ScheduleSpec(
     "report",
