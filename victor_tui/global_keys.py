@@ -52,6 +52,8 @@ class GlobalKeys:
         self._console = console
         self._copied: list[tuple[str, str]] = []
         self._next_copy = 0
+        self._said: tuple[str, object] = ("", None)
+        self._shown_until = 0.0
 
     async def run(self, name: str) -> None:
         """Execute the action of a global key."""
@@ -76,7 +78,11 @@ class GlobalKeys:
                 self._say(_NO_EFFECT[name])
 
     def _say(self, text: str) -> None:
-        self._console.notify(clean(text), markup=False)
+        """Show a message, unless it is still shown: a held key repeats, and each message takes time to draw."""
+        now, said = self._console.clock.monotonic(), (text, self._console.screen)
+        if said != self._said or now >= self._shown_until:
+            self._said, self._shown_until = said, now + self._console.NOTIFICATION_TIMEOUT
+            self._console.notify(clean(text), markup=False)
 
     @property
     def _screen(self) -> ConsoleScreen | None:

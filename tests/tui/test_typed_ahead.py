@@ -103,3 +103,16 @@ async def test_keys_do_not_wait_for_ever_for_an_engine_that_hangs(
         burst(pilot.app, "a", "question_mark")
         await until(pilot, lambda: type(pilot.app.screen).__name__ == "HelpDialog")
         bare.gates.pop("requests").set()
+
+
+async def test_a_key_without_effect_says_so_once_while_it_is_repeated(bare: RealPort) -> None:
+    """Otherwise the messages of a held key delay the keys behind it."""
+    await bare.ask("input", input_schema=SCHEMA)
+    async with console(bare).run_test() as pilot:
+        await pilot.pause()
+        burst(pilot.app, *["ctrl+s"] * 20, "a", *"ana")
+        await until(
+            pilot, lambda: isinstance(pilot.app.screen, AnswerDialog) and entered(pilot) == ["ana", ""]
+        )
+        texts = [each.message for each in pilot.app._notifications]
+        assert len([text for text in texts if text.startswith("Nothing to send here")]) == 1
