@@ -20,6 +20,8 @@ from victor_tui.inbox.draft_files import draft_folder
 from victor_tui.widgets.choices import One
 from victor_tui.widgets.form import Form
 
+pytestmark = pytest.mark.usefixtures("quick_keys")
+
 SCHEMA = {
     "type": "object",
     "required": ["name"],

@@ -14,6 +14,8 @@ from victor_tui.inbox.answer_dialog import AnswerDialog
 from victor_tui.widgets.form import Form
 from victor_tui.widgets.form_model import FormModel
 
+pytestmark = pytest.mark.usefixtures("quick_keys")
+
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["n"],

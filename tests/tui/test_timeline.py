@@ -28,6 +28,8 @@ from victor_tui.schedules.timeline_view import (
     worst,
 )
 
+pytestmark = pytest.mark.usefixtures("quick_keys")
+
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
