@@ -20,6 +20,7 @@ from victor_engine.engine import Engine
 from victor_engine.engine.facade import delegate
 
 MAX_METHODS = 40
+MAX_LINES = 400
 """The maximum number of methods of a class, with those that it inherits from the project, without derived ones."""
 
 PACKAGES = (victor_engine, victor_tui)
@@ -55,6 +56,19 @@ def _is_written(cls: type, name: str, value: object) -> bool:
         return False  # derived from the declaration
     module = value.__module__ or ""
     return module.partition(".")[0] in ("victor_engine", "victor_tui")
+
+
+def test_no_module_is_too_long() -> None:
+    """A table is not code: it is read by its rows."""
+    root = Path(__file__).resolve().parents[1]
+    lengths = {
+        str(path.relative_to(root)): len(path.read_text("utf-8").splitlines())
+        for package in ("victor_engine", "victor_tui")
+        for path in (root / package).rglob("*.py")
+        if path.name != "key_table.py"
+    }
+    long = {path: lines for path, lines in lengths.items() if lines > MAX_LINES}
+    assert not long, f"more than {MAX_LINES} lines; divide these modules: {long}"
 
 
 def test_no_class_has_too_many_methods() -> None:

@@ -12,7 +12,8 @@ from victor_engine.api import Actor, Answer
 from victor_engine.clock import Clock, SystemClock
 from victor_engine.config import Config
 from victor_engine.definition.expressions.expression import FunctionRegistry
-from victor_engine.definition.loader import load_text, raise_for
+from victor_engine.definition.loader import load_text
+from victor_engine.definition.problem_messages import raise_for
 from victor_engine.definition.stored_content import definition_from_content
 from victor_engine.people.requests import Person, answer_request
 from victor_engine.runs.supervisor import Runtime

@@ -12,13 +12,14 @@ from tests.runs.harness import ALICE, BOB, Bench, Work
 from tests.runs.test_children import CHILD, child_of, parent
 from victor_engine import jsonio
 from victor_engine.api import Answer, AttemptInfo, RunDetail
-from victor_engine.definition.loader import load_text, raise_for
+from victor_engine.definition.loader import load_text
+from victor_engine.definition.problem_messages import raise_for
 from victor_engine.errors import ConflictError, NodeError, UsageError
 from victor_engine.runs.commands import Discard, Pause, Redrive
 from victor_engine.runs.transitions import RunRef
 from victor_engine.store import queries
 from victor_engine.store.state import run_state
-from victor_engine.versioning.catalog import register_migrations
+from victor_engine.versioning.stored_migrations import register_migrations
 
 CHAIN = """
 workflows:

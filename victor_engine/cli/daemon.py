@@ -40,7 +40,7 @@ def start(
     """Run the engine of this workspace until it is stopped."""
     import asyncio
 
-    from victor_engine.definition.loader import describe
+    from victor_engine.definition.problem_messages import describe
     from victor_engine.service.connect import serve
     from victor_engine.service.headless import describe_event
 
@@ -192,7 +192,7 @@ def _clock_words(ahead: ClockAhead) -> str:
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> None:
     """Show the engine and its current work. The exit code is 7 if no engine runs."""
-    from victor_engine.definition.loader import describe
+    from victor_engine.definition.problem_messages import describe
 
     async def work(port: Port) -> bool:
         info = await port.engine()

@@ -105,7 +105,7 @@ def _plan(ctx: click.Context, undo: bool) -> DeploymentPlan:
 
 def print_changes(found: DeploymentPlan) -> None:
     """Print the changes of a plan on standard output, and its problems on standard error."""
-    from victor_engine.definition.loader import describe
+    from victor_engine.definition.problem_messages import describe
 
     for change in found.changes:
         print_line(f"{SIGNS.get(change.kind, '*')} {change.text}")

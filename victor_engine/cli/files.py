@@ -53,7 +53,7 @@ async def note_schedules(port: Port, schedules: Collection[ScheduleInfo]) -> Non
 
 async def note_status(port: Port, known: Collection[ProblemInfo]) -> None:
     """Print on standard error whether files and versions in force differ, with the errors that are not `known`."""
-    from victor_engine.definition.loader import describe
+    from victor_engine.definition.problem_messages import describe
 
     found = await compare(port)
     if isinstance(found, Unreadable):

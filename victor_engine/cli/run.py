@@ -98,7 +98,8 @@ def _of_file(ctx: click.Context, given: str) -> str:
     """Return the name of the workflow in a file, and set the workspace to that of the file; else return the text."""
     from pathlib import Path
 
-    from victor_engine.definition.loader import load_file, raise_for
+    from victor_engine.definition.loader import load_file
+    from victor_engine.definition.problem_messages import raise_for
 
     text, _, name = given.rpartition(":") if not given.endswith((".yaml", ".yml")) else (given, "", "")
     path = Path(text).expanduser().absolute()

@@ -141,7 +141,8 @@ def add(
 
 
 def _check_file(ctx: click.Context, path: Path, workflow: str) -> None:
-    from victor_engine.definition.loader import load_file, raise_for
+    from victor_engine.definition.loader import load_file
+    from victor_engine.definition.problem_messages import raise_for
     from victor_engine.service.connect import find
 
     workspace = find(ctx.obj["workspace"], ctx.obj["state_dir"]).workspace

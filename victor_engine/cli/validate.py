@@ -57,7 +57,7 @@ def validate(ctx: click.Context, paths: tuple[Path, ...], strict: bool, as_json:
     if as_json:
         print_json(problems)
     else:
-        from victor_engine.definition.loader import describe
+        from victor_engine.definition.problem_messages import describe
 
         for problem in problems:
             print_line(describe(problem))

@@ -23,9 +23,9 @@ from victor_engine.definition.model import (
     WorkflowDefinition,
 )
 from victor_engine.definition.nodes.node_reader import read_node
+from victor_engine.definition.problem_messages import raise_for
 from victor_engine.definition.reader import Problems, Reader
 from victor_engine.definition.yaml_document import Document, YamlError, parse, plain_tree
-from victor_engine.errors import DefinitionError
 from victor_engine.files import read_text_bounded, reason, text_digest
 from victor_engine.workers.serving import OverBudgetError
 
@@ -379,23 +379,3 @@ def load_workflow_from_yaml(text_or_path: str | Path) -> dict[str, WorkflowDefin
         result = load_text(text_or_path)
     raise_for(result.problems)
     return result.workflows
-
-
-def raise_for(problems: tuple[ProblemInfo, ...]) -> None:
-    """Raise DefinitionError, which lists all errors, if `problems` contains an error."""
-    errors = [problem for problem in problems if problem.severity == "error"]
-    if errors:
-        import msgspec
-
-        raise DefinitionError(
-            "\n".join(describe(problem) for problem in errors),
-            problems=[msgspec.to_builtins(p) for p in errors],
-        )
-
-
-def describe(problem: ProblemInfo) -> str:
-    """Return `file:line:column: severity: message. remedy`, without line and column if they are not known."""
-    spot = f":{problem.line}:{problem.column}" if problem.line else ""
-    place = f"{problem.path}{spot}: " if problem.path else ""
-    remedy = f". {problem.remedy}" if problem.remedy else ""
-    return f"{place}{problem.severity}: {problem.message}{remedy}"

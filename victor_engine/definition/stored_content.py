@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from victor_engine.definition.loader import build_workflow, raise_for
+from victor_engine.definition.loader import build_workflow
 from victor_engine.definition.model import WorkflowDefinition
+from victor_engine.definition.problem_messages import raise_for
 from victor_engine.definition.reader import Problems, Reader
 from victor_engine.definition.yaml_document import Document
 from victor_engine.errors import DefinitionError

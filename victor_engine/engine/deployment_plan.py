@@ -21,7 +21,7 @@ from victor_engine.store.queries.workflows import current_version
 from victor_engine.store.repositories import definitions
 from victor_engine.store.repositories.deployments import Deployment, Replaced
 from victor_engine.text import plural
-from victor_engine.versioning import aliases, catalog
+from victor_engine.versioning import aliases, catalog, stored_migrations
 
 DEPLOY = "deploy"
 
@@ -105,7 +105,7 @@ def _others(connection: sqlite3.Connection, changes: Changes) -> Iterator[Deploy
         ):
             name = f"{piece.name} {piece.version or (known.version if known else '')}".strip()
             yield DeploymentChange("noticed", f"{name} is deprecated: {wanted[0]}", piece.name)
-        if not catalog.migrations_known(connection, piece):
+        if not stored_migrations.migrations_known(connection, piece):
             text = f"{piece.name}: {plural(len(piece.migrations), 'migration')} declared"
             yield DeploymentChange("noticed", text, piece.name)
 

@@ -17,7 +17,7 @@ from victor_engine.runs.migration import MigratableRun, Plan, Route, plan, read_
 from victor_engine.scheduling.plan_fingerprints import spec_facts
 from victor_engine.store import queries
 from victor_engine.store.repositories import schedules
-from victor_engine.versioning import aliases, catalog
+from victor_engine.versioning import aliases, catalog, stored_migrations
 from victor_engine.versioning.diff import change_lines
 from victor_engine.versioning.migration_steps import MigrationError
 from victor_engine.work.migration_functions import Calls
@@ -89,7 +89,7 @@ class Planner:
         self.target = catalog.resolve(connection, spec.workflow, spec.to_version)
         self.to_version = self.target.version
         self.not_found: list[RunMove] = []
-        self._registry = catalog.load_registry(connection, spec.workflow)
+        self._registry = stored_migrations.load_registry(connection, spec.workflow)
         self._ids = queries.version_ids(connection, spec.workflow)
         self.from_version = None if spec.from_version is None else self._known(spec.from_version)
 
@@ -202,7 +202,7 @@ class Planner:
         if version == self.to_version:
             raise UsageError(f"the run is already on {version}")
         between = (self._registry, self.spec.workflow, version, self.to_version)
-        path = catalog.migration_path(*between, self._load)
+        path = stored_migrations.migration_path(*between, self._load)
         target, _ = self._definition(self.target.id)
         return Route(
             source,
@@ -212,7 +212,7 @@ class Planner:
             self.target.id,
             path,
             self._by_version,
-            catalog.other_paths(*between),
+            stored_migrations.other_paths(*between),
         )
 
     def _definition(self, definition_id: int) -> tuple[WorkflowDefinition, str]:
@@ -268,7 +268,7 @@ class Planner:
         if starts is None:
             return refused(f"version {spec.version} of the schedule does not exist")
         try:
-            path = catalog.migration_path(
+            path = stored_migrations.migration_path(
                 self._registry, self.spec.workflow, starts, self.to_version, self._load
             )
             state = dict(spec.initial_state)

@@ -24,7 +24,7 @@ from victor_engine.store.queries import declared as facts
 from victor_engine.store.queries.workflows import latest_of
 from victor_engine.store.repositories import definitions
 from victor_engine.store.savepoints import savepoint
-from victor_engine.versioning import catalog, lifecycle
+from victor_engine.versioning import catalog, lifecycle, stored_migrations
 from victor_engine.versioning.semver import WorkflowVersion
 
 
@@ -148,7 +148,7 @@ def _is_registered(connection: sqlite3.Connection, piece: WorkflowPiece) -> bool
         catalog.refuse_conflict(connection, piece, jsonio.loads(piece.content), piece.path)
         return False
     settled = wanted is None or deprecation_known(connection, known, wanted)
-    return settled and catalog.migrations_known(connection, piece)
+    return settled and stored_migrations.migrations_known(connection, piece)
 
 
 def deprecation_known(
@@ -270,7 +270,7 @@ def _register(tx: Tx, piece: WorkflowPiece) -> None:
     content = jsonio.loads(piece.content)
     known = catalog.register_definition(tx, piece, content, piece.text, piece.path, piece.checksum)
     if piece.migrations:
-        catalog.register_migrations(tx, piece.name, piece.migrations, known.version)
+        stored_migrations.register_migrations(tx, piece.name, piece.migrations, known.version)
     wanted = deprecation_of(piece.deprecated)
     if wanted is not None:
         message, successor, removal = wanted

@@ -40,7 +40,7 @@ from victor_engine.store.repositories.deadletters import remove_dead_letter
 from victor_engine.store.repositories.run_rows import StoredRun
 from victor_engine.store.runs import node_overrides, run_key
 from victor_engine.store.stored_position import position_of
-from victor_engine.versioning.catalog import Load
+from victor_engine.versioning.stored_migrations import Load
 
 
 class Outcome(Struct, frozen=True):

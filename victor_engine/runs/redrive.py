@@ -33,10 +33,10 @@ from victor_engine.store.repositories.deadletters import PART_OF_A_RUN, remove_d
 from victor_engine.store.repositories.run_rows import StoredRun
 from victor_engine.store.state import run_state
 from victor_engine.store.stored_position import position_of
-from victor_engine.versioning.catalog import Load, load_registry, migration_path
 from victor_engine.versioning.migration import WorkflowMigration
 from victor_engine.versioning.migration_steps import MigrationError
 from victor_engine.versioning.position import RunPosition, check, move
+from victor_engine.versioning.stored_migrations import Load, load_registry, migration_path
 
 _NAMED = 20
 """The maximum number of nodes or keys in an error or an event."""

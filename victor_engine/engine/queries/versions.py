@@ -26,7 +26,7 @@ from victor_engine.clock import Clock
 from victor_engine.engine.migration_planning import Planner
 from victor_engine.engine.queries.reader import Reader
 from victor_engine.store import queries
-from victor_engine.versioning import catalog
+from victor_engine.versioning import catalog, stored_migrations
 from victor_engine.versioning.aliases import rolls_back_to
 from victor_engine.versioning.diff import compare
 from victor_engine.work.migration_functions import Calls, MigrationFunctions
@@ -87,7 +87,7 @@ class VersionQueries:
             old = catalog.version_to_show(connection, workflow, from_version) or from_version
             new = catalog.version_to_show(connection, workflow, to_version) or to_version
             load = None if calls is None else calls.load
-            return catalog.preview_migration(connection, workflow, old, new, state, load)
+            return stored_migrations.preview_migration(connection, workflow, old, new, state, load)
 
         return await self._functions.settled(lambda calls: self._reader.read(look, calls))
 
@@ -104,7 +104,7 @@ class VersionQueries:
         return await self._reader.read(look)
 
     async def migration_graph(self, workflow: str) -> list[MigrationEdge]:
-        return await self._reader.read(catalog.migration_graph, workflow)
+        return await self._reader.read(stored_migrations.migration_graph, workflow)
 
     async def aliases(self, workflow: str | None = None) -> list[AliasInfo]:
         def look(connection: sqlite3.Connection) -> list[AliasInfo]:
