@@ -60,6 +60,7 @@ _SHELL: Mapping[str, str] = {
     "restore_version": "versions restore {workflow} {version}",
     "roll_back_alias": "versions rollback {workflow} {alias}",
     "unmigrate_run": "versions undo {run_id}",
+    "unmigrate_runs": "versions undo --batch {batch}",
     "drain": "scheduler drain",
     "undrain": "scheduler undrain",
     "trust": "trust",

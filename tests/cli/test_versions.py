@@ -93,6 +93,14 @@ def test_a_migration_is_shown_applied_and_undone(victor: Victor) -> None:
     assert victor("versions", "undo", run_id) == 0
     assert victor.out == f"{run_id} is back on w 1.0.0\n"
     assert victor("versions", "undo", run_id) == 5
+    assert victor("versions", "migrate", "w", "1.0.0", "2.0.0", "--apply") == 0
+    batch = victor.err.split("--batch ")[1].split()[0]
+    assert victor("versions", "history", "w") == 0
+    assert batch in victor.out
+    assert victor("versions", "undo") == victor("versions", "undo", run_id, "--batch", batch) == 2
+    assert victor("versions", "undo", "--batch", batch) == 0
+    assert victor.out == "1 runs are back on w 1.0.0, 0 refused\n"
+    assert victor("versions", "undo", "--batch", batch) == 5
     assert victor("versions", "migrate", "w", "1.0.0", "2.0.0", "--dry-run", "--state", '{"a": 1}') == 0
     assert '"region": "eu"' in victor.out
 

@@ -308,6 +308,8 @@ async def test_runs_are_migrated_and_the_migration_is_undone(port: Port) -> None
     assert await port.run_migrations(run_id=run.id) == []
     with pytest.raises(ConflictError):
         await port.unmigrate_run(run.id)
+    with pytest.raises(NotFoundError):
+        await port.unmigrate_runs("nothing")
     with pytest.raises(UsageError):
         await port.plan_migration(MigrationSpec("gate", "1.0.0"))
 

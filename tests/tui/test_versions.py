@@ -135,6 +135,15 @@ async def test_runs_are_tried_and_moved(world: World) -> None:
             "2.0.0"
         ] * 3
         assert "3 runs migrated" in str(app.screen.query_one("#runs", Static).content)
+        await until(pilot, lambda: str(button.label) == "Undo 3 runs")
+        await go(pilot, "enter")
+        await until(
+            pilot,
+            lambda: "3 runs are on 1.1.0 again" in str(app.screen.query_one("#runs", Static).content),
+        )
+        assert [(await world.run(world.run_ids[f"moving-{n}"])).run.version for n in range(3)] == [
+            "1.1.0"
+        ] * 3
 
 
 async def test_one_run_is_moved_by_its_id_and_goes_back(world: World) -> None:

@@ -674,6 +674,48 @@ async def test_schedules_move_with_their_state(tmp_path: Path) -> None:
         assert (await engine.schedule(named.id)).spec.version == "stable"
 
 
+async def test_the_migrations_of_one_command_are_undone_together(tmp_path: Path) -> None:
+    async with engine_on(two(tmp_path, RENAMED, RENAME)) as engine:
+        ids = [(await waiting(engine))[0] for _ in range(4)]
+        states = [(await engine.run(run_id)).state for run_id in ids]
+        alone = await engine.migrate_runs(MigrationSpec("w", "2.0.0", run_ids=(ids[3],)))
+        spec = MigrationSpec("w", "2.0.0", from_version="1.0.0")
+        planned = await engine.plan_migration(spec)
+        report = await engine.migrate_runs(spec, plan=planned.plan)
+        assert (report.count("migrated"), bool(report.batch)) == (3, True)
+        assert alone.batch not in ("", report.batch)
+        assert {m.batch for m in await engine.run_migrations(run_id=ids[0])} == {report.batch}
+        await answer_and_end(engine, ids[1])
+        before = await row(engine, ids[1])
+
+        back = await engine.unmigrate_runs(report.batch[:12], "too early")
+        assert {move.run_id: move.outcome for move in back.runs} == {
+            ids[0]: "migrated",
+            ids[1]: "refused",
+            ids[2]: "migrated",
+        }
+        assert await row(engine, ids[1]) == before
+        (stays,) = (move for move in back.runs if move.outcome == "refused")
+        assert (stays.from_version, "succeeded" in stays.reason) == ("2.0.0", True)
+        assert (back.workflow, back.to_version, back.applied) == ("w", "1.0.0", True)
+        versions = [(await engine.run(run_id)).run.version for run_id in ids]
+        assert versions == ["1.0.0", "2.0.0", "1.0.0", "2.0.0"]
+        assert [(await engine.run(ids[n])).state for n in (0, 2)] == [states[0], states[2]]
+        undone = (await engine.events(EventQuery(kinds=("run.unmigrated",)))).__iter__()
+        assert [event.data["note"] for event in undone] == ["too early"] * 2
+
+        # A run that was migrated again stays, and so does one that another command migrated.
+        again = await engine.migrate_runs(MigrationSpec("w", "2.0.0", run_ids=(ids[0],)))
+        left = await engine.unmigrate_runs(report.batch)
+        assert [(move.run_id, move.outcome) for move in left.runs] == [(ids[1], "refused")]
+        assert (await engine.run(ids[0])).run.version == "2.0.0"
+        assert (await engine.unmigrate_runs(again.batch)).count("migrated") == 1
+        with pytest.raises(ConflictError, match="nothing to undo"):
+            await engine.unmigrate_runs(again.batch)
+        with pytest.raises(NotFoundError, match="victor versions history"):
+            await engine.unmigrate_runs("nothing")
+
+
 async def test_after_a_crash_during_a_move_the_run_continues_from_the_store(tmp_path: Path) -> None:
     """The run was released and not moved yet: nothing of that is stored, so the next engine recovers the run."""
     root = two(tmp_path, RENAMED, RENAME)

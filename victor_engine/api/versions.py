@@ -239,7 +239,8 @@ class ScheduleMove(Struct, frozen=True, omit_defaults=True):
 class MigrationReport(Struct, frozen=True, omit_defaults=True):
     """The results of a migration. Nothing was written unless `applied` is True.
 
-    `plan` is the token that migrates exactly the items that are listed as ready.
+    `plan` is the token that migrates exactly the items that are listed as ready. `batch` is the id with which the
+    migrated runs can be migrated back together.
     """
 
     workflow: str
@@ -248,6 +249,7 @@ class MigrationReport(Struct, frozen=True, omit_defaults=True):
     runs: tuple[RunMove, ...] = ()
     schedules: tuple[ScheduleMove, ...] = ()
     plan: str = ""
+    batch: str = ""
 
     def count(self, outcome: str) -> int:
         """Return the number of runs with an outcome."""
@@ -272,3 +274,4 @@ class RunMigrationInfo(Struct, frozen=True, omit_defaults=True):
     note: str = ""
     undone_at: datetime | None = None
     undone_by: str | None = None
+    batch: str = ""  # the id that all runs of one command have in common

@@ -92,6 +92,8 @@ def migrate(
         print_json(report) if as_json else _print_report(report)
         if not apply_ and not as_json:
             print_plan(report.plan)
+        if report.batch:
+            print_note(f"to undo it, run: victor versions undo --batch {report.batch}")
         behind = report.count("refused") + sum(move.outcome == "refused" for move in report.schedules)
         return REFUSED if apply_ and behind else 0
 
@@ -157,20 +159,41 @@ def _print_run(move: RunMove) -> None:
 
 
 @click.command("undo")
-@click.argument("run_id", metavar="RUN")
+@click.argument("run_id", metavar="RUN", required=False)
+@click.option("--batch", metavar="ID", help="Undo all migrations of one `versions migrate --apply`.")
 @click.option("--note", "remark", default="", help="Note for the history.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def undo(ctx: click.Context, run_id: str, remark: str, as_json: bool) -> None:
-    """Undo the last migration of RUN."""
+def undo(ctx: click.Context, run_id: str | None, batch: str | None, remark: str, as_json: bool) -> None:
+    """Undo the last migration of RUN, or the migrations of a whole batch.
 
-    async def work(port: Port) -> None:
-        found = await port.unmigrate_run(run_id, remark)
+    `versions migrate --apply` and `versions history` print the id of the batch. Runs that have continued since, or
+    were migrated again, stay; the exit code is then 5.
+    """
+    if (run_id is None) == (batch is None):
+        raise UsageError("give either a run or --batch ID; `victor versions history` lists both")
+
+    async def work(port: Port) -> int:
+        if batch is not None:
+            report = await port.unmigrate_runs(batch, remark)
+            print_json(report) if as_json else _print_undone(report)
+            return REFUSED if report.count("refused") else 0
+        found = await port.unmigrate_run(run_id or "", remark)
         print_json(found) if as_json else print_line(
             f"{found.id} is back on {found.workflow} {found.version}"
         )
+        return 0
 
-    with_port(ctx, "oneshot", work)
+    sys.exit(with_port(ctx, "oneshot", work))
+
+
+def _print_undone(report: MigrationReport) -> None:
+    done = report.count("migrated")
+    print_line(
+        f"{done} runs are back on {report.workflow} {report.to_version}, {len(report.runs) - done} refused"
+    )
+    for move in [move for move in report.runs if move.outcome == "refused"][:LISTED]:
+        print_line(f"run {move.run_id}  {move.from_version}  refused: {move.reason}")
 
 
 @click.command("history")
@@ -194,12 +217,13 @@ def history(ctx: click.Context, workflow: str | None, run_id: str | None, limit:
                 entry.run_id,
                 entry.workflow,
                 _chain(entry.path),
+                entry.batch,
                 entry.by,
                 f"undone by {entry.undone_by}" if entry.undone_at else "",
                 entry.moved,
             )
             for entry in found
         ]
-        table(("at", "run", "workflow", "path", "by", "undone", "moved"), rows, "no migrations")
+        table(("at", "run", "workflow", "path", "batch", "by", "undone", "moved"), rows, "no migrations")
 
     with_port(ctx, "read", work)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
@@ -33,12 +33,13 @@ from victor_engine.engine.migration_planning import (
 from victor_engine.engine.queries import RunQueries
 from victor_engine.errors import ConflictError, StorageError, VictorError
 from victor_engine.identity import acting
+from victor_engine.ids import new_id
 from victor_engine.runs import transitions
 from victor_engine.runs.migration import MovedMeanwhileError, Plan, apply, undo
 from victor_engine.scheduling import schedule_commands
 from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx
-from victor_engine.store.repositories.run_rows import ref_of, status_and_priority
+from victor_engine.store.repositories.run_rows import RunRef, ref_of, status_and_priority
 from victor_engine.work.migration_functions import Calls
 
 AT_ONCE = 250
@@ -76,7 +77,7 @@ class RunMover:
             # A long plan takes tens of milliseconds to read.
             shown = await asyncio.to_thread(plans.read_plan, plan, KIND, self.clock.now())
             return await self._migrate_planned(spec, shown, note)
-        actor = acting()
+        batch = _Batch(acting(), note, new_id(self.clock.now()))
 
         def select(connection: sqlite3.Connection) -> tuple[str, int, list[int], list[RunMove]]:
             planner = Planner(connection, spec, self.clock.now(), None)
@@ -89,13 +90,13 @@ class RunMover:
         # `latest` or an alias may change, so that all batches use the version that was resolved first.
         exact = msgspec.structs.replace(spec, to_version=version, detail=detailed(spec, len(keys)))
         for first in range(0, len(keys), AT_ONCE):
-            results += await self._move_some(exact, keys[first : first + AT_ONCE], actor, note)
-        schedules = await self._move_schedules(exact, actor, note)
-        return MigrationReport(spec.workflow, version, True, tuple(results), tuple(schedules))
+            results += await self._move_some(exact, keys[first : first + AT_ONCE], batch)
+        schedules = await self._move_schedules(exact, batch)
+        return _report(spec, version, results, schedules, batch)
 
     async def _migrate_planned(self, spec: MigrationSpec, plan: plans.Plan, note: str) -> MigrationReport:
         """Migrate exactly the items that a plan lists as ready. Refuse items that have changed since."""
-        actor = acting()
+        batch = _Batch(acting(), note, new_id(self.clock.now()))
         items = {item.id.removeprefix("run "): item for item in plan.items if item.id.startswith("run ")}
 
         def look(connection: sqlite3.Connection) -> tuple[str, int, dict[str, int]]:
@@ -111,10 +112,10 @@ class RunMover:
         moved: dict[str, RunMove] = {}
         for first in range(0, len(keys), AT_ONCE):
             some = list(keys.values())[first : first + AT_ONCE]
-            moved |= {move.run_id: move for move in await self._move_some(exact, some, actor, note, shown)}
+            moved |= {move.run_id: move for move in await self._move_some(exact, some, batch, shown)}
         runs = [moved.get(run_id) or _not_moved(run_id, item, version) for run_id, item in items.items()]
-        schedules = await self._move_schedules(exact, actor, note, plan)
-        return MigrationReport(spec.workflow, version, True, tuple(runs), tuple(schedules))
+        schedules = await self._move_schedules(exact, batch, plan)
+        return _report(spec, version, runs, schedules, batch)
 
     async def _plan(self, spec: MigrationSpec, keys: list[int]) -> list[Plan]:
         def look(connection: sqlite3.Connection, calls: Calls | None) -> list[Plan]:
@@ -127,8 +128,7 @@ class RunMover:
         self,
         spec: MigrationSpec,
         keys: list[int],
-        actor: Actor,
-        note: str,
+        batch: _Batch,
         shown: Mapping[int, plans.Facts] | None = None,
     ) -> list[RunMove]:
         """Migrate a batch of runs. `shown` has the planned facts of each run; a run that differs is refused."""
@@ -136,12 +136,12 @@ class RunMover:
         facts = shown or {}
         return list(
             await asyncio.gather(
-                *(self._move(spec, each, actor, note, facts.get(each.run.ref.key)) for each in planned)
+                *(self._move(spec, each, batch, facts.get(each.run.ref.key)) for each in planned)
             )
         )
 
     async def _move(
-        self, spec: MigrationSpec, planned: Plan, actor: Actor, note: str, shown: plans.Facts | None
+        self, spec: MigrationSpec, planned: Plan, batch: _Batch, shown: plans.Facts | None
     ) -> RunMove:
         key = planned.run.ref.key
         for _ in range(TRIES):
@@ -156,7 +156,7 @@ class RunMover:
                         return _refused(
                             planned, "the run is active; pause it, wait until it is paused, and migrate again"
                         )
-                    row = await self.store.write(lambda tx, planned=planned: apply(tx, planned, actor, note))  # type: ignore[misc]
+                    row = await self.store.write(lambda tx, planned=planned: batch.apply(tx, planned))  # type: ignore[misc]
             except MovedMeanwhileError:
                 (planned,) = await self._plan(spec, [key])
             except VictorError as error:
@@ -196,14 +196,14 @@ class RunMover:
             self.runtime.enqueue(key, priority, True)
 
     async def _move_schedules(
-        self, spec: MigrationSpec, actor: Actor, note: str, plan: plans.Plan | None = None
+        self, spec: MigrationSpec, batch: _Batch, plan: plans.Plan | None = None
     ) -> list[ScheduleMove]:
         """Migrate the schedules of the spec, or with a plan its unchanged schedules."""
 
         def move_one(tx: Tx, move: ScheduleMove, changed: ScheduleSpec) -> ScheduleMove:
             if move.outcome != "ready":
                 return move
-            schedule_commands.edit(tx, move.schedule_id, changed, actor=actor, note=note)
+            schedule_commands.edit(tx, move.schedule_id, changed, actor=batch.actor, note=batch.note)
             return msgspec.structs.replace(move, outcome="migrated")
 
         def transition(tx: Tx, calls: Calls | None) -> list[ScheduleMove]:
@@ -245,10 +245,31 @@ class RunMover:
     async def unmigrate_run(self, run_id: str, note: str = "") -> RunInfo:
         ref = await self.store.read(lambda c: queries.run_ref(c, run_id))
         actor = acting()
+        await self._undo(ref, lambda tx: undo(tx, ref.key, actor, note))
+        return await self._runs.info(ref.id)
 
-        def transition(tx: Tx) -> Any:
-            return undo(tx, ref.key, actor, note)
+    async def unmigrate_runs(self, batch: str, note: str = "") -> MigrationReport:
+        found = await self.store.read(lambda c: queries.batch_of_moves(c, batch))
+        if not found.moves:
+            raise ConflictError(f"all migrations of {found.id} are undone, so there is nothing to undo")
+        actor = acting()
 
+        async def back(ref: RunRef, old: str, new: str) -> RunMove:
+            try:
+                await self._undo(ref, lambda tx: undo(tx, ref.key, actor, note, found.id))
+            except VictorError as error:
+                return RunMove(ref.id, new, old, "refused", reason=error.message)
+            return RunMove(ref.id, new, old, "migrated")
+
+        runs: list[RunMove] = []
+        for first in range(0, len(found.moves), AT_ONCE):
+            some = found.moves[first : first + AT_ONCE]
+            runs += await asyncio.gather(*(back(*move) for move in some))
+        versions = ", ".join(sorted({move.to_version for move in runs}))
+        return MigrationReport(found.workflow, versions, True, tuple(runs), batch=found.id)
+
+    async def _undo(self, ref: RunRef, transition: Callable[[Tx], None]) -> None:
+        """Commit the undo of the migration of a run while the runtime does not hold it."""
         try:
             async with self.runtime.exclusive(ref.key) as parked:
                 if not parked:
@@ -258,7 +279,31 @@ class RunMover:
                 await self.store.write(transition)
         finally:
             await self._return(ref.key)
-        return await self._runs.info(ref.id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """The migrations of one command: who gave it, and the id that they have in common."""
+
+    actor: Actor
+    note: str
+    id: str
+
+    def apply(self, tx: Tx, planned: Plan) -> int:
+        return apply(tx, planned, self.actor, self.note, self.id)
+
+
+def _report(
+    spec: MigrationSpec,
+    version: str,
+    runs: Sequence[RunMove],
+    schedules: Sequence[ScheduleMove],
+    batch: _Batch,
+) -> MigrationReport:
+    moved = any(move.outcome == "migrated" for move in runs)
+    return MigrationReport(
+        spec.workflow, version, True, tuple(runs), tuple(schedules), batch=batch.id if moved else ""
+    )
 
 
 def _refused(planned: Plan, reason: str) -> RunMove:

@@ -108,3 +108,6 @@ class VersionService:
 
     async def unmigrate_run(self, run_id: str, note: str = "") -> RunInfo:
         return await self._mover.unmigrate_run(run_id, note)
+
+    async def unmigrate_runs(self, batch: str, note: str = "") -> MigrationReport:
+        return await self._mover.unmigrate_runs(batch, note)

@@ -304,7 +304,7 @@ CREATE TABLE run_migrations (
   note          TEXT NOT NULL DEFAULT '',
   undone_at     INTEGER,
   undone_by     TEXT
-);
+, batch TEXT);
 
 CREATE TABLE run_states (
   run_key       INTEGER NOT NULL REFERENCES runs (key) ON DELETE CASCADE,
@@ -478,6 +478,8 @@ CREATE INDEX requests_urgent ON requests (deadline IS NULL, deadline, priority D
 CREATE INDEX requests_workflow ON requests (workflow, answered_at);
 
 CREATE INDEX run_choices_side ON run_choices (pointing_id, version, run_key);
+
+CREATE INDEX run_migrations_batch ON run_migrations (batch) WHERE batch IS NOT NULL;
 
 CREATE INDEX run_migrations_run ON run_migrations (run_key, id);
 

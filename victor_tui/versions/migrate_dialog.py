@@ -86,16 +86,29 @@ def _reasons(report: MigrationReport) -> list[tuple[str, int]]:
     return sorted(found.items(), key=lambda entry: -entry[1])
 
 
+def _stays(report: MigrationReport) -> list[Content]:
+    """Return the lines of the most frequent reasons."""
+    return [
+        _line(f"! {plural(count, 'run')} {'stays' if count == 1 else 'stay'}: {reason}", "$text-warning")
+        for reason, count in _reasons(report)[:_REASONS]
+    ]
+
+
+def _undone(report: MigrationReport) -> list[Content]:
+    """Return the lines of the undo of several migrations."""
+    done = report.count("migrated")
+    be = "is" if done == 1 else "are"
+    words = f"Migration undone: {plural(done, 'run')} {be} on {report.to_version} again."
+    return [_line(words, "bold $text-success" if done else "bold $text-muted"), *_stays(report)]
+
+
 def report_text(report: MigrationReport, example: RunMove | None) -> Content:
     """Return the numbers of migrated runs and schedules, the reasons against others, and one run in detail."""
     done = report.count("migrated" if report.applied else "ready")
     verb = "migrated" if report.applied else "would migrate"
     tone = "$text-success" if done else "$text-muted"
     lines = [Content.styled(f"{plural(done, 'run')} {verb}", f"bold {tone}")]
-    lines += [
-        _line(f"! {plural(count, 'run')} {'stays' if count == 1 else 'stay'}: {reason}", "$text-warning")
-        for reason, count in _reasons(report)[:_REASONS]
-    ]
+    lines += _stays(report)
     for schedule in report.schedules:
         words = schedule.reason or f"{schedule.from_version} → {schedule.to_version}"
         style = "$text-warning" if schedule.outcome == "refused" else "$text-success"
@@ -120,7 +133,7 @@ class MigrateDialog(Dialog[None]):
         super().__init__()
         self._of = workflow, from_version, to_version
         self._given = "{}"  # the state that the dialog filled in
-        self._migrated: str | None = None  # the only migrated run, whose migration can be undone
+        self._migrated: MigrationReport | None = None  # the result that can be undone
         self._shown: tuple[MigrationSpec, str] | None = None  # the spec and plan of the visible report
         self._migrating = False
         self._bad_state = False  # the visible error is about the test state
@@ -229,25 +242,32 @@ class MigrateDialog(Dialog[None]):
         self._show(report, None)
         if wanted != self._run_id:
             self._replan()
-        elif len(report.runs) == 1 and report.runs[0].outcome == "migrated":
-            self._migrated = report.runs[0].run_id
-            self._set_button("Undo", enabled=True)
+        elif count := report.count("migrated"):
+            self._migrated = report
+            self._set_button(
+                "Undo" if len(report.runs) == 1 else f"Undo {plural(count, 'run')}", enabled=True
+            )
             self.query_one("#move", Button).focus()  # a disabled button loses the focus
         else:
             self._set_button("Migrated", enabled=False)
 
     @work(group="move", exclusive=True)
-    async def _undo(self, run_id: str) -> None:
+    async def _undo(self, done: MigrationReport) -> None:
         self._set_button("Undoing…", enabled=False)
         try:
-            run = await self.port.unmigrate_run(run_id)
+            if len(done.runs) == 1:
+                run = await self.port.unmigrate_run(done.runs[0].run_id)
+                shown = [
+                    _line(f"Migration undone: run {run.id} is on {run.version} again.", "bold $text-success")
+                ]
+            else:
+                shown = _undone(await self.port.unmigrate_runs(done.batch))
         except VictorError as error:
             self.show_error(error.message)
             self._set_button("Undo", enabled=False)
             return
         self._migrated = None
-        words = f"Migration undone: run {run.id} is on {run.version} again."
-        self.query_one("#runs", Static).update(_line(words, "bold $text-success"))
+        self.query_one("#runs", Static).update(Content("\n").join(shown))
         self._set_button("Undone", enabled=False)
 
     def _set_button(self, label: str, *, enabled: bool) -> None:

@@ -158,3 +158,12 @@ class VersionsPort(Protocol):
     async def unmigrate_run(self, run_id: str, note: str = "") -> RunInfo:
         """Undo the last migration of a run. Raise ConflictError if the run has continued since."""
         ...
+
+    @action(role=Role.OPERATOR)
+    async def unmigrate_runs(self, batch: str, note: str = "") -> MigrationReport:
+        """Undo the migrations of runs by one call of `migrate_runs`, and return a result for each run.
+
+        A run that has continued, or was migrated again, is refused with the reason. Raise NotFoundError if no call
+        has this id, ConflictError if all its migrations are undone. Schedules stay on their version.
+        """
+        ...

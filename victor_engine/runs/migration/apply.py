@@ -38,8 +38,10 @@ class Snapshot(msgspec.Struct, frozen=True):
     overrides: str | None = None  # JSON, as stored
 
 
-def apply(tx: Tx, planned: Plan, actor: Actor, note: str = "") -> int:
+def apply(tx: Tx, planned: Plan, actor: Actor, note: str, batch: str) -> int:
     """Migrate the run as planned. Return the id of the row in the history.
+
+    `batch` is the id that all migrations of one command have in common.
 
     Raise MovedMeanwhileError, with nothing changed, if the run has changed since the plan was made.
     """
@@ -72,10 +74,10 @@ def apply(tx: Tx, planned: Plan, actor: Actor, note: str = "") -> int:
         kept=[(each.id, each.node_id) for each in run.live if each.id in planned.pending.kept],
         overrides=overrides,
     )
-    return _record(tx, planned, snapshot, actor, note)
+    return _record(tx, planned, snapshot, actor, note, batch)
 
 
-def _record(tx: Tx, planned: Plan, snapshot: Snapshot, actor: Actor, note: str) -> int:
+def _record(tx: Tx, planned: Plan, snapshot: Snapshot, actor: Actor, note: str, batch: str) -> int:
     """Write the row of the history and the event that refers to it."""
     run, route = planned.run, planned.route
     row = run_migrations.add(
@@ -93,6 +95,7 @@ def _record(tx: Tx, planned: Plan, snapshot: Snapshot, actor: Actor, note: str) 
             snapshot=msgspec.json.encode(snapshot).decode(),
             actor=actor_json(actor),
             note=note,
+            batch=batch,
         ),
     )
     data = {"version": route.to_version, "was": route.from_version, "path": list(route.ids), "row": row}

@@ -16,10 +16,11 @@ from victor_engine.store.db import Tx, actor_json
 from victor_engine.store.repositories import attempts, run_migrations, runs
 
 
-def undo(tx: Tx, key: int, actor: Actor, note: str = "") -> None:
+def undo(tx: Tx, key: int, actor: Actor, note: str = "", batch: str | None = None) -> None:
     """Restore a run to its position and version before its last migration.
 
-    Raise ConflictError if it was never migrated, if it has continued since, or if a request was answered.
+    Raise ConflictError if it was never migrated, if it has continued since, or if a request was answered; with
+    `batch`, also if its last migration is not of that command.
     """
     runs.lock(tx, key)
     run = read_run(tx.connection, key)
@@ -27,6 +28,10 @@ def undo(tx: Tx, key: int, actor: Actor, note: str = "") -> None:
     if move is None:
         raise ConflictError(f"run {run.ref.id} was not migrated, so there is nothing to undo")
     from_version, to_version = move.from_version, move.to_version
+    if batch is not None and move.batch != batch:
+        raise ConflictError(
+            f"run {run.ref.id} was migrated again, from {from_version} to {to_version}; undo that migration first"
+        )
     before = msgspec.json.decode(move.snapshot, type=Snapshot)
     kept = dict(before.kept)
     since = _since(run, before, kept, from_version, to_version)

@@ -75,6 +75,12 @@ def request_id(connection: Source, given: str) -> str:
     return _resolve(connection, sql, given.lower(), "request", "victor inbox list")
 
 
+def batch_id(connection: Source, given: str) -> str:
+    """Return the full id of a batch of migrations. Raise NotFoundError, or UsageError if several match."""
+    sql = "SELECT DISTINCT batch FROM run_migrations WHERE batch >= ? AND batch < ? ORDER BY batch LIMIT ?"
+    return _resolve(connection, sql, given.lower(), "batch of migrations", "victor versions history")
+
+
 def schedule_id(source: Source, given: str, *, removed: bool = False) -> str:
     """The full id of a schedule; `removed` also finds those that only history knows.
 

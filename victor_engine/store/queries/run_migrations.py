@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 
+from msgspec import Struct
+
 from victor_engine import jsonio
 from victor_engine.api import RunMigrationInfo
 from victor_engine.clock import from_us
 from victor_engine.store.db import actor_from_json
 from victor_engine.store.queries import ids as known_ids
 from victor_engine.store.queries.conversions import instant
+from victor_engine.store.repositories.run_rows import RunRef, ref_of
 
 _SELECT = (
     "SELECT m.id, r.id, m.workflow, m.from_version, m.to_version, m.path, m.checksums, m.digest_before,"
-    " m.digest_after, m.moved, m.at, m.actor, m.note, m.undone_at, m.undone_by"
+    " m.digest_after, m.moved, m.at, m.actor, m.note, m.undone_at, m.undone_by,"
+    " m.batch"
     " FROM run_migrations m JOIN runs r ON r.key = m.run_key"
 )
 
@@ -58,6 +62,27 @@ def run_migrations(
             note=row[12],
             undone_at=instant(row[13]),
             undone_by=None if row[14] is None else actor_from_json(row[14]).user,
+            batch=row[15] or "",
         )
         for row in rows
     ]
+
+
+class Batch(Struct, frozen=True):
+    """The moves of one command that were not undone: for each its run, the old version and the new one."""
+
+    id: str
+    workflow: str
+    moves: tuple[tuple[RunRef, str, str], ...]
+
+
+def batch_of_moves(connection: sqlite3.Connection, given: str) -> Batch:
+    """Return the moves of one command, by its id or the start of it. Raise NotFoundError if there are none."""
+    batch = known_ids.batch_id(connection, given)
+    rows = connection.execute(
+        "SELECT run_key, workflow, from_version, to_version, undone_at FROM run_migrations WHERE batch = ?"
+        " ORDER BY id",
+        (batch,),
+    ).fetchall()
+    moves = tuple((ref_of(connection, key), old, new) for key, _, old, new, undone in rows if undone is None)
+    return Batch(batch, rows[0][1], moves)

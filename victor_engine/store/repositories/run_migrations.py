@@ -24,6 +24,7 @@ class Move(Struct, frozen=True):
     snapshot: str
     actor: str | None
     note: str
+    batch: str
 
 
 class LastMove(Struct, frozen=True):
@@ -33,6 +34,7 @@ class LastMove(Struct, frozen=True):
     from_version: str
     to_version: str
     snapshot: str  # JSON
+    batch: str | None
 
 
 def add(tx: Tx, move: Move) -> int:
@@ -40,7 +42,7 @@ def add(tx: Tx, move: Move) -> int:
     tx.lock(Root.RUN, move.run_key)
     (row,) = tx.execute(
         "INSERT INTO run_migrations (run_key, workflow, from_version, to_version, path, checksums, digest_before,"
-        " digest_after, moved, snapshot, at, actor, note) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?) RETURNING id",
+        " digest_after, moved, snapshot, at, actor, note, batch) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) RETURNING id",
         (
             move.run_key,
             move.workflow,
@@ -55,6 +57,7 @@ def add(tx: Tx, move: Move) -> int:
             tx.now_us,
             move.actor,
             move.note,
+            move.batch,
         ),
     ).fetchone()
     return int(row)
@@ -64,7 +67,7 @@ def last(tx: Tx, run_key: int) -> LastMove | None:
     """Lock a run and return its last move that was not undone."""
     tx.lock(Root.RUN, run_key)
     row = tx.execute(
-        "SELECT id, from_version, to_version, snapshot FROM run_migrations"
+        "SELECT id, from_version, to_version, snapshot, batch FROM run_migrations"
         " WHERE run_key = ? AND undone_at IS NULL ORDER BY id DESC LIMIT 1",
         (run_key,),
     ).fetchone()
