@@ -89,6 +89,7 @@ class EventKind(StrEnum):
     VERSION_DEPRECATED = "version.deprecated"
     VERSION_REMOVED = "version.removed"
     VERSION_RESTORED = "version.restored"
+    VERSION_PRUNED = "version.pruned"
     VERSION_IN_FORCE = "version.in_force"
     VERSION_NOTICE = "version.notice"  # a run started on a deprecated version
     VERSION_MIGRATION = "version.migration"  # a migration between two versions was registered

@@ -26,6 +26,11 @@ async def _wait(root: Path) -> str:
         return run.id
 
 
+async def _load(root: Path) -> None:
+    async with engine_on(root):
+        pass
+
+
 def waiting_run(victor: Victor) -> str:
     import asyncio
 
@@ -103,6 +108,51 @@ def test_a_migration_is_shown_applied_and_undone(victor: Victor) -> None:
     assert victor("versions", "undo", "--batch", batch) == 5
     assert victor("versions", "migrate", "w", "1.0.0", "2.0.0", "--dry-run", "--state", '{"a": 1}') == 0
     assert '"region": "eu"' in victor.out
+
+
+def test_unused_versions_are_listed_and_deleted(victor: Victor) -> None:
+    import asyncio
+
+    path = victor.root / "workflows" / "a.yaml"
+    waiting_run(victor)
+    for version in ("0.1.0", "0.2.0", "0.3.0", "0.4.0", "0.5.0"):
+        path.write_text(file(version, V1))
+        asyncio.run(_load(victor.root))
+    path.write_text(file("1.0.0", V1))
+    assert victor("versions", "alias", "w", "old", "0.1.0") == 0
+    assert victor("scheduler", "add", "w", "--cron", "@daily", "--version", "<0.3.0") == 0, victor.err
+    assert victor("versions", "prune", "w", "--json") == 0
+    report = json.loads(victor.out)
+    found = {each["version"]: each.get("reason", "") for each in report["versions"]}
+    assert found["1.0.0"] in ("runs have used it", "it is in force", "a file of the workspace declares it")
+    assert found["0.1.0"] == "alias old points at it, or did so"
+    assert "schedule" in found["0.2.0"]
+    ready = [each["version"] for each in report["versions"] if each["outcome"] == "ready"]
+    assert ready == ["0.3.0", "0.4.0"]
+    assert found["0.5.0"] == "it was registered last"
+
+    assert victor("versions", "alias", "w", "late", "0.4.0") == 0
+    assert victor("versions", "prune", "--plan", report["plan"], "--note", "old") == 5
+    assert "w 0.3.0  deleted" in victor.out
+    assert "w 0.4.0  kept: " in victor.out
+    assert victor("versions", "list", "w") == 0
+    assert "0.4.0" in victor.out
+    assert "0.3.0" not in victor.out
+    assert victor("versions", "prune", "w", "--plan", report["plan"]) == 2
+    assert victor("versions", "prune", "nothing") == 4
+
+
+def test_the_version_before_the_last_deployment_is_kept(victor: Victor) -> None:
+    import asyncio
+
+    (victor.root / "workflows" / "b.yaml").unlink()
+    for version in ("1.0.0", "2.0.0", "3.0.0", "4.0.0"):
+        (victor.root / "workflows" / "a.yaml").write_text(file(version, V1))
+        asyncio.run(_load(victor.root))
+    assert victor("versions", "prune", "--json") == 0
+    found = {each["version"]: each.get("reason", "") for each in json.loads(victor.out)["versions"]}
+    undo = "`victor deploy --undo` brings it back"
+    assert found == {"1.0.0": "", "2.0.0": "", "3.0.0": undo, "4.0.0": "it is in force"}
 
 
 def test_validate_warns_of_a_version_that_its_file_deprecates(victor: Victor, tmp_path: Path) -> None:

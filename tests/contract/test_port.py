@@ -310,6 +310,8 @@ async def test_runs_are_migrated_and_the_migration_is_undone(port: Port) -> None
         await port.unmigrate_run(run.id)
     with pytest.raises(NotFoundError):
         await port.unmigrate_runs("nothing")
+    pruned = await port.prune_versions((await port.plan_prune()).plan)
+    assert [(each.version, each.outcome) for each in pruned.versions] == [("1.0.0", "kept")]
     with pytest.raises(UsageError):
         await port.plan_migration(MigrationSpec("gate", "1.0.0"))
 

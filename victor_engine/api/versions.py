@@ -256,6 +256,31 @@ class MigrationReport(Struct, frozen=True, omit_defaults=True):
         return sum(1 for run in self.runs if run.outcome == outcome)
 
 
+class VersionPrune(Struct, frozen=True, omit_defaults=True):
+    """The planned or actual result of a pruning for one version. `reason` says why it is kept."""
+
+    workflow: str
+    version: str
+    outcome: Literal["ready", "deleted", "kept"]
+    reason: str = ""
+    changed: str = ""  # the change since the dry run, because of which it is kept
+
+
+class PruneReport(Struct, frozen=True, omit_defaults=True):
+    """The results of a pruning. Nothing was deleted unless `applied` is True.
+
+    `plan` is the token that deletes exactly the versions that are listed as ready.
+    """
+
+    applied: bool
+    versions: tuple[VersionPrune, ...] = ()
+    plan: str = ""
+
+    def count(self, outcome: str) -> int:
+        """Return the number of versions with an outcome."""
+        return sum(1 for version in self.versions if version.outcome == outcome)
+
+
 class RunMigrationInfo(Struct, frozen=True, omit_defaults=True):
     """One migration of a run. Digests are SHA-256 of the canonical JSON of the state."""
 

@@ -11,6 +11,7 @@ from victor_engine.api import Port
 from victor_engine.cli.files import note_files
 from victor_engine.cli.migrate import history, migrate, undo
 from victor_engine.cli.output import local, print_json, print_line, print_note, span, table, with_port
+from victor_engine.cli.prune import prune
 from victor_engine.errors import UsageError
 from victor_engine.text import plain
 
@@ -29,6 +30,7 @@ def versions() -> None:
 versions.add_command(migrate)
 versions.add_command(undo)
 versions.add_command(history)
+versions.add_command(prune)
 
 
 def status_words(info: VersionInfo) -> str:

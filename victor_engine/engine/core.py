@@ -135,6 +135,7 @@ class Engine(Port):
             watched=True,
             problems=current.problems,
             migration_functions=current.migration_functions,
+            declared=current.declared,
             check_start=execution.starting.check,
             none_of=Reach(lambda: current.loaded.config, clock).none_of,
         )
@@ -144,7 +145,7 @@ class Engine(Port):
             RunService(store, clock, current, execution, runs),
             ScheduleService(store, current, execution, self.queries.schedules, runs),
             RequestService(store, self._reader, current, execution.runtime, self.queries.requests),
-            VersionService(store, self.queries.versions, mover, execution.removals),
+            VersionService(store, clock, current, self.queries.versions, mover, execution.removals),
         )
 
     @classmethod

@@ -15,6 +15,7 @@ from victor_engine.engine.workspace import load_workspace
 from victor_engine.errors import UntrustedError, UsageError
 from victor_engine.loading.loader import Loader, Order
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars
+from victor_engine.versioning.catalog import normal_version
 from victor_engine.work.bindings import BindingTable
 from victor_engine.work.migration_functions import MigrationFunctions
 
@@ -120,6 +121,14 @@ class CurrentWorkspace:
     def masked(self, value: T) -> T:
         """Return a value from a user with its secrets masked, because secrets are not stored."""
         return cast("T", self.bindings().secrets.masker.value(value))
+
+    def declared(self) -> frozenset[tuple[str, str]]:
+        """Return the workflows and versions that the files declare."""
+        return frozenset(
+            (piece.name, normal_version(piece.version))
+            for piece in self.loaded.workflows
+            if piece.version is not None
+        )
 
     def bindings(self) -> BindingTable:
         return self.loaded.bindings

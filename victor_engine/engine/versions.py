@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 
-from victor_engine.api import AliasInfo, MigrationReport, MigrationSpec, RunInfo, VersionInfo
+from victor_engine.api import AliasInfo, MigrationReport, MigrationSpec, PruneReport, RunInfo, VersionInfo
+from victor_engine.clock import Clock
+from victor_engine.domain import plans
+from victor_engine.engine.current_workspace import CurrentWorkspace
 from victor_engine.engine.queries import VersionQueries
 from victor_engine.engine.removal_dates import RemovalDates
 from victor_engine.engine.run_mover import RunMover
 from victor_engine.errors import NotFoundError, UsageError
 from victor_engine.identity import acting
 from victor_engine.store.db import Store
-from victor_engine.versioning import aliases, catalog, lifecycle
+from victor_engine.versioning import aliases, catalog, lifecycle, pruning
 
 
 class VersionService:
     """The actions on versions and aliases, and migrations."""
 
     def __init__(
-        self, store: Store, queries: VersionQueries, mover: RunMover, removals: RemovalDates
+        self,
+        store: Store,
+        clock: Clock,
+        current: CurrentWorkspace,
+        queries: VersionQueries,
+        mover: RunMover,
+        removals: RemovalDates,
     ) -> None:
         self._store = store
+        self._clock = clock
+        self._current = current
         self._removals = removals
         self._queries = queries
         self._mover = mover
@@ -59,6 +71,13 @@ class VersionService:
         actor = acting()
         await self._store.write(lambda tx: lifecycle.restore(tx, workflow, version, actor))
         return await self._version_info(workflow, version)
+
+    async def prune_versions(self, plan: str, note: str = "") -> PruneReport:
+        shown = await asyncio.to_thread(plans.read_plan, plan, pruning.KIND, self._clock.now())
+        actor = acting()
+        return await self._store.write(
+            lambda tx: pruning.prune(tx, shown, self._current.declared, actor, note)
+        )
 
     # --- aliases -------------------------------------------------------------------------------
 

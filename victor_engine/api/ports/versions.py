@@ -17,6 +17,7 @@ from victor_engine.api.versions import (
     MigrationPreview,
     MigrationReport,
     MigrationSpec,
+    PruneReport,
     RunMigrationInfo,
     VersionInfo,
     VersionsShown,
@@ -75,6 +76,15 @@ class VersionsPort(Protocol):
         ...
 
     @query
+    async def plan_prune(self, workflow: str | None = None) -> PruneReport:
+        """Return the versions that nothing uses, with a plan, and the reason for each version that is kept.
+
+        A version is unused if it is not in force, no file of the workspace declares it, no stored run has used it, no
+        alias, schedule or other workflow refers to it, and no migrations lead through it.
+        """
+        ...
+
+    @query
     async def run_migrations(
         self, workflow: str | None = None, run_id: str | None = None, limit: int = 100
     ) -> list[RunMigrationInfo]:
@@ -107,6 +117,11 @@ class VersionsPort(Protocol):
     @action(role=Role.OPERATOR)
     async def restore_version(self, workflow: str, version: str) -> VersionInfo:
         """Restore a deprecated or removed version."""
+        ...
+
+    @action(role=Role.ADMIN)
+    async def prune_versions(self, plan: str, note: str = "") -> PruneReport:
+        """Delete the versions that a plan of `plan_prune` lists as ready. A version that is used since is kept."""
         ...
 
     @action(role=Role.OPERATOR)

@@ -20,6 +20,7 @@ from victor_engine.engine.queries.versions import (
 )
 from victor_engine.people.groups import Groups
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars
+from victor_engine.versioning.pruning import Declared
 from victor_engine.work.migration_functions import MigrationFunctions, NoFunctions
 
 __all__ = [
@@ -57,6 +58,7 @@ class Queries:
         watched: bool,
         problems: Problems = no_problems,
         migration_functions: MigrationFunctions | None = None,
+        declared: Declared = frozenset,
         check_start: CheckStart | None = None,
         none_of: NoneOf = reach_all,
     ) -> Queries:
@@ -69,5 +71,7 @@ class Queries:
             RunQueries(reader, clock),
             ScheduleQueries(reader, clock, calendars, defaults, watched=watched),
             RequestQueries(reader, roles, groups, anyone, clock, none_of),
-            VersionQueries(reader, clock, problems, migration_functions or NoFunctions(), check_start),
+            VersionQueries(
+                reader, clock, problems, migration_functions or NoFunctions(), declared, check_start
+            ),
         )

@@ -18,6 +18,7 @@ from victor_engine.api import (
     MigrationReport,
     MigrationSpec,
     ProblemInfo,
+    PruneReport,
     RunMigrationInfo,
     VersionsShown,
     WorkflowInfo,
@@ -26,9 +27,10 @@ from victor_engine.clock import Clock
 from victor_engine.engine.migration_planning import Planner
 from victor_engine.engine.queries.reader import Reader
 from victor_engine.store import queries
-from victor_engine.versioning import catalog, stored_migrations
+from victor_engine.versioning import catalog, pruning, stored_migrations
 from victor_engine.versioning.aliases import rolls_back_to
 from victor_engine.versioning.diff import compare
+from victor_engine.versioning.pruning import Declared
 from victor_engine.work.migration_functions import Calls, MigrationFunctions
 
 Problems = Callable[[], Mapping[str, Sequence[ProblemInfo]]]
@@ -52,12 +54,14 @@ class VersionQueries:
         clock: Clock,
         problems: Problems,
         functions: MigrationFunctions,
+        declared: Declared,
         check_start: CheckStart | None,
     ) -> None:
         self._reader = reader
         self._clock = clock
         self._problems = problems
         self._functions = functions
+        self._declared = declared
         self._check_start = check_start
 
     async def workflows(
@@ -137,6 +141,9 @@ class VersionQueries:
             )
 
         return await self._functions.settled(lambda calls: self._reader.read(look, calls))
+
+    async def plan_prune(self, workflow: str | None = None) -> PruneReport:
+        return await self._reader.read(pruning.plan, workflow, self._declared, self._clock.now())
 
     async def run_migrations(
         self, workflow: str | None = None, run_id: str | None = None, limit: int = 100

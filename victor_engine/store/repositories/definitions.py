@@ -202,6 +202,16 @@ def next_removal(source: Source) -> int | None:
     return None if found is None else int(found)
 
 
+def delete(tx: Tx, workflow: str, definition_id: int) -> None:
+    """Delete a version to which nothing refers."""
+    tx.lock(Root.DEFINITION, workflow)
+    cursor = tx.execute(
+        "DELETE FROM definitions WHERE id = ? AND workflow = ? AND in_force_since IS NULL",
+        (definition_id, workflow),
+    )
+    expect_one(cursor, "definition", definition_id)
+
+
 def deprecate(
     tx: Tx,
     workflow: str,
