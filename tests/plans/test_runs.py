@@ -24,6 +24,7 @@ from victor_engine.errors import (
     PlanExpiredError,
     PlanTokenError,
     UsageError,
+    VictorError,
 )
 from victor_tui.runs.bulk_dialog import BulkDialog
 
@@ -139,6 +140,32 @@ async def test_another_version_to_go_on_with_refuses_the_whole(tmp_path: Path) -
         with pytest.raises(UsageError, match="cannot be combined with a plan"):
             await engine.redrive_run(run_id, version="next", rewind=True, plan=plan)
         assert await status(engine, run_id) == "failed"
+
+
+async def test_a_redrive_is_planned_by_the_rules_by_which_it_is_applied(tmp_path: Path) -> None:
+    """The plan names a node that does not exist, and a version with work that cannot run here."""
+    unbound = FAILS.replace('"done = 1"', '"done = 1", next: [nb]')
+    files = {
+        "workflows/a.yaml": file("1.0.0", FAILS),
+        "workflows/b.yaml": file("2.0.0", FAILS.replace("id: fails", "id: works")),
+        "workflows/c.yaml": file("3.0.0", unbound + "  - {id: nb, type: compute, handler: nobody}\n"),
+    }
+    async with engine_on(workspace(tmp_path, files)) as engine:
+        run_id = await failed(engine)
+        for version, node, reason in (
+            (None, "nowhere", "no node 'nowhere'"),
+            ("2.0.0", None, "no node 'fails'"),
+            ("3.0.0", None, "cannot run here"),
+        ):
+            plan = await engine.plan_runs("redrive", [run_id], version=version, from_node=node)
+            (item,) = plan.items
+            assert (item.effect, item.plan) == ("", "")
+            assert item.reason.startswith("cannot continue there: ")
+            assert reason in item.reason
+            with pytest.raises(VictorError, match=reason):
+                await engine.redrive_run(run_id, node, version=version)
+        (item,) = (await engine.plan_runs("redrive", [run_id], version="2.0.0", from_node="works")).items
+        assert (item.effect, item.reason) == ("continues at works on version 2.0.0", "")
 
 
 async def test_a_plan_outlives_a_restart_and_ends_after_a_day(tmp_path: Path) -> None:

@@ -601,7 +601,8 @@ async def test_a_run_inside_a_parallel_node_moves_only_if_that_node_is_unchanged
                 await asyncio.sleep(0)
         (result,) = await move(engine, run_id, to="3.0.0")
         assert "the run is inside 'both', whose members have begun, and 'y' differs" in result.reason
-        await move(engine, run_id)
+        (result,) = await move(engine, run_id)
+        assert result.questions == ("y (in both): stays open",)
         assert (await answer_and_end(engine, run_id)).state["done"] == 2
 
 

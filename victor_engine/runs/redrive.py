@@ -7,7 +7,8 @@ sum of the patches.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from victor_engine.api import Actor
 from victor_engine.definition.graph import reaches
 from victor_engine.definition.model import ParallelNode, WorkflowDefinition
 from victor_engine.domain.transitions import RunCommand, next_status
-from victor_engine.errors import ConflictError, UsageError
+from victor_engine.errors import ConflictError, UsageError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.graph_walk.effects import Position
 from victor_engine.people.requests import withdraw_requests
@@ -33,10 +34,14 @@ from victor_engine.store.repositories.deadletters import PART_OF_A_RUN, remove_d
 from victor_engine.store.repositories.run_rows import StoredRun
 from victor_engine.store.state import run_state
 from victor_engine.store.stored_position import position_of
+from victor_engine.versioning.catalog import load_definition, resolve
 from victor_engine.versioning.migration import WorkflowMigration
 from victor_engine.versioning.migration_steps import MigrationError
 from victor_engine.versioning.position import RunPosition, check, move
 from victor_engine.versioning.stored_migrations import Load, load_registry, migration_path
+
+CheckStart = Callable[[sqlite3.Connection, int], object]
+"""Raises DefinitionError for a definition on which no run can start here."""
 
 _NAMED = 20
 """The maximum number of nodes or keys in an error or an event."""
@@ -73,8 +78,42 @@ class RedriveSource:
     parent: str | None
 
 
+def source_of(source: Tx | sqlite3.Connection, stored: StoredRun) -> RedriveSource:
+    """Return the position and history of a run."""
+    return RedriveSource(
+        Position.from_data(position_of(source, stored.key)),
+        jsonio.loads(stored.error).get("node_id") if stored.error is not None else None,
+        attempt_rows.visits(source, stored.key),
+        run_rows.parent_id(source, stored.key, PART_OF_A_RUN),
+    )
+
+
+def why_not(
+    connection: sqlite3.Connection, stored: StoredRun, command: Redrive, check: CheckStart | None
+) -> str:
+    """Return why a redrive would be refused, by the rules by which it is committed; empty if it would not.
+
+    `check` raises DefinitionError for a definition on which no run can start here. Functions of migrations are not
+    called.
+    """
+    try:
+        new_id = stored.definition_id
+        if command.version is not None:
+            new_id = resolve(connection, stored.workflow, command.version).id
+            if check is not None:
+                check(connection, new_id)
+        _, old_version = load_definition(connection, stored.definition_id)
+        definition, version = load_definition(connection, new_id)
+        path = path_of(connection, stored.workflow, old_version, version, lambda _: dict)
+        target = Target(new_id, definition, version, old_version, path)
+        decide_frontier(stored, source_of(connection, stored), command, target)
+    except VictorError as error:
+        return error.message
+    return ""
+
+
 def path_of(
-    tx: Tx, workflow: str, old_version: str, version: str, load: Load | None
+    tx: Tx | sqlite3.Connection, workflow: str, old_version: str, version: str, load: Load | None
 ) -> Sequence[WorkflowMigration]:
     """Return the migrations between two versions, empty if no chain of them leads there.
 
@@ -92,12 +131,7 @@ def redrive(tx: Tx, stored: StoredRun, actor: Actor, command: Redrive, target: T
     """Commit a redrive in a transition. Raise ConflictError or UsageError if it is refused."""
     ref = stored.ref
     check_revision(tx, ref, stored.revision, command.revision)
-    source = RedriveSource(
-        Position.from_data(position_of(tx, ref.key)),
-        jsonio.loads(stored.error).get("node_id") if stored.error is not None else None,
-        attempt_rows.visits(tx, ref.key),
-        run_rows.parent_id(tx, ref.key, PART_OF_A_RUN),
-    )
+    source = source_of(tx, stored)
     frontier = decide_frontier(stored, source, command, target)
     now = run_state(tx.connection, ref.key)
     state, how, reserved = _target_state(tx, ref, command, target, now, frontier[0])

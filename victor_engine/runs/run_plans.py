@@ -15,6 +15,8 @@ from victor_engine.domain import plans
 from victor_engine.domain.statuses import RunStatus
 from victor_engine.domain.transitions import RunCommand, refusal
 from victor_engine.errors import ItemChangedError, PlanChangedError, PlanTokenError, VictorError
+from victor_engine.runs.commands import Redrive
+from victor_engine.runs.redrive import CheckStart, why_not
 from victor_engine.store import queries
 from victor_engine.store.db import Tx
 from victor_engine.store.repositories import attempt_rows, run_rows
@@ -62,10 +64,12 @@ def plan_runs(
     from_node: str | None,
     states: Mapping[str, Mapping[str, Any]] | None,
     now: datetime,
+    check: CheckStart | None = None,
 ) -> RunsPlan:
     """Return the effect of a command on each run. If it has none, the item gives the reason.
 
-    `states` maps run ids, as given, to the whole new states of the runs.
+    `states` maps run ids, as given, to the whole new states of the runs. `check` raises DefinitionError for a
+    definition on which no run can start here.
     """
     items: list[plans.PlanItem] = []
     shown: list[RunPlanItem] = []
@@ -83,6 +87,9 @@ def plan_runs(
             target[_version_of(stored.workflow)] = catalog.resolve(
                 connection, stored.workflow, version
             ).version
+        if command == "redrive" and not reason:
+            why = why_not(connection, stored, Redrive(stored.id, from_node, version=version), check)
+            reason = f"cannot continue there: {why}" if why else ""
         effect = "" if reason else _effect(command, facts, from_node)
         if effect and version is not None:
             effect += f" on version {target[_version_of(stored.workflow)]}"

@@ -13,12 +13,12 @@ from victor_engine.engine.queries.requests import NoneOf, RequestQueries, reach_
 from victor_engine.engine.queries.runs import RunQueries
 from victor_engine.engine.queries.schedules import ScheduleQueries, exclusion
 from victor_engine.engine.queries.versions import (
-    CheckStart,
     Problems,
     VersionQueries,
     no_problems,
 )
 from victor_engine.people.groups import Groups
+from victor_engine.runs.redrive import CheckStart
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars
 from victor_engine.versioning.pruning import Declared
 from victor_engine.work.migration_functions import MigrationFunctions, NoFunctions
@@ -68,7 +68,7 @@ class Queries:
         which no run can start here; without it, because no bindings are loaded, this is not checked.
         """
         return cls(
-            RunQueries(reader, clock),
+            RunQueries(reader, clock, check_start),
             ScheduleQueries(reader, clock, calendars, defaults, watched=watched),
             RequestQueries(reader, roles, groups, anyone, clock, none_of),
             VersionQueries(

@@ -19,6 +19,7 @@ from victor_engine.api import (
 from victor_engine.clock import Clock
 from victor_engine.engine.queries.reader import Reader
 from victor_engine.engine.run_comparison import attempt_state, compare_runs
+from victor_engine.runs.redrive import CheckStart
 from victor_engine.runs.run_plans import plan_runs
 from victor_engine.store import queries
 
@@ -26,8 +27,9 @@ from victor_engine.store import queries
 class RunQueries:
     """The queries on runs."""
 
-    def __init__(self, reader: Reader, clock: Clock) -> None:
+    def __init__(self, reader: Reader, clock: Clock, check_start: CheckStart | None = None) -> None:
         self._reader = reader
+        self._check_start = check_start
         self._clock = clock
         self.paces = queries.Paces()
         """The typical durations of workflows, by version."""
@@ -73,4 +75,6 @@ class RunQueries:
         states: dict[str, dict[str, Any]] | None = None,
     ) -> RunsPlan:
         now = self._clock.now()
-        return await self._reader.read(plan_runs, command, run_ids, version, from_node, states, now)
+        return await self._reader.read(
+            plan_runs, command, run_ids, version, from_node, states, now, self._check_start
+        )

@@ -26,6 +26,7 @@ from victor_engine.api import (
 from victor_engine.clock import Clock
 from victor_engine.engine.migration_planning import Planner
 from victor_engine.engine.queries.reader import Reader
+from victor_engine.runs.redrive import CheckStart
 from victor_engine.store import queries
 from victor_engine.versioning import catalog, pruning, stored_migrations
 from victor_engine.versioning.aliases import rolls_back_to
@@ -35,9 +36,6 @@ from victor_engine.work.migration_functions import Calls, MigrationFunctions
 
 Problems = Callable[[], Mapping[str, Sequence[ProblemInfo]]]
 """Returns the problems of the workspace by workflow."""
-
-CheckStart = Callable[[sqlite3.Connection, int], object]
-"""Raises DefinitionError for a definition on which no run can start here."""
 
 
 def no_problems() -> Mapping[str, Sequence[ProblemInfo]]:

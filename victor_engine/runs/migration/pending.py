@@ -31,20 +31,19 @@ class Pending:
     timers: list[str] = field(default_factory=list)
 
     def keep(self, each: LiveAttempt, name: str) -> None:
-        """Keep an attempt. An attempt inside an unchanged parallel or team is not described."""
+        """Keep an attempt under the new name of its node."""
         self.kept[each.id] = name
-        if each.parent is not None:
-            return
+        node = each.node_id if each.parent is None else f"{each.node_id} (in {each.parent})"
         if each.question is not None:
             is_open = each.question.status == "open"
             effect = "stays open" if is_open else "is answered, and the answer counts"
-            self.questions.append(f"{each.node_id}: {effect}")
+            self.questions.append(f"{node}: {effect}")
             if each.question.deadline is not None and is_open:
-                self.timers.append(f"{each.node_id}: deadline {_instant(each.question.deadline)} stays")
+                self.timers.append(f"{node}: deadline {_instant(each.question.deadline)} stays")
         elif each.retry_at is not None:
-            self.timers.append(f"{each.node_id}: the retry at {_instant(each.retry_at)} stays")
+            self.timers.append(f"{node}: the retry at {_instant(each.retry_at)} stays")
         elif each.status == "waiting":
-            self.timers.append(f"{each.node_id}: its wait continues")
+            self.timers.append(f"{node}: its wait continues")
 
     def drop(self, each: LiveAttempt, why: str, *, restarts: bool) -> None:
         """End an attempt without a result. Its node may be executed again in the new version."""
