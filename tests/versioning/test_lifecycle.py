@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -271,6 +272,42 @@ async def test_invalid_aliases_are_refused(engine: Engine) -> None:
     await engine.remove_version("w", "1.0.0")
     with pytest.raises(ConflictError, match="is removed"):
         await engine.set_alias("w", "stable", "1.0.0")
+
+
+async def test_the_difference_shows_nodes_that_a_migration_renames(tmp_path: Path) -> None:
+    def nodes(version: str, *names: str, more: str = "") -> str:
+        listed = "".join(
+            f"          - {{id: {name}, type: transform, transform: 'n{number} = 1', next: [{following}]}}\n"
+            for number, (name, following) in enumerate(pairwise(names))
+        )
+        return f"""
+    workflows:
+      w:
+        version: {version}
+{more}        nodes:
+{listed}          - {{id: {names[-1]}, type: transform, transform: "end = 1"}}
+    """
+
+    def rename(start: str, old: str, new: str) -> str:
+        return f"        migrations: [{{from: {start}, steps: [{{type: rename_node, from: {old}, to: {new}}}]}}]\n"
+
+    files = {
+        "workflows/a.yaml": nodes("1.0.0", "ok", "mid", "out"),
+        "workflows/b.yaml": nodes("1.1.0", "ok", "middle", "out", more=rename("1.0.0", "mid", "middle")),
+        "workflows/c.yaml": nodes(
+            "1.2.0", "ok", "center", "out", more=rename("1.1.0", "middle", "center")
+        ).replace("n1 = 1", "n1 = 2"),
+    }
+    async with engine_on(workspace(tmp_path, files)) as engine:
+        found = await engine.diff_versions("w", "1.0.0", "1.2.0")
+        texts = [line.text for line in found.lines]
+        assert texts == [
+            "~ node mid is renamed to center",
+            "~ node center.transform: n1 = 1 -> n1 = 2",
+        ]
+        assert found.marks == {"mid": "changed", "center": "changed"}
+        back = await engine.diff_versions("w", "1.1.0", "1.0.0")
+        assert [line.text for line in back.lines] == ["~ node middle is renamed to mid"]
 
 
 async def test_the_difference_lists_nodes_edges_and_limits(tmp_path: Path) -> None:

@@ -96,13 +96,28 @@ _VERSION_KEYS = frozenset({"version", "migrations", "deprecated"})
 """The keys about the version itself. They are not compared, because they always differ."""
 
 
-def compare(old: DefinitionInfo, new: DefinitionInfo) -> DefinitionDiff:
-    """Return the differences by nodes, edges, limits and schedule."""
-    lines: list[DiffLine] = []
-    marks: dict[str, str] = {}
+def compare(
+    old: DefinitionInfo, new: DefinitionInfo, renames: Mapping[str, str] | None = None
+) -> DefinitionDiff:
+    """Return the differences by nodes, edges, limits and schedule.
+
+    `renames` maps ids of the old version to those of the new one. A renamed node is compared with itself.
+    """
+    ids, later = ({node.id for node in info.graph.nodes} for info in (old, new))
+    names = {
+        before: after
+        for before, after in (renames or {}).items()
+        if before in ids and after in later and (before not in later or before in (renames or {}).values())
+    }
+    lines = [
+        DiffLine("nodes", "changed", f"~ node {before} is renamed to {after}", after)
+        for before, after in names.items()
+    ]
+    marks: dict[str, str] = {name: "changed" for pair in names.items() for name in pair}
     contents = [
         {key: value for key, value in info.content.items() if key not in _VERSION_KEYS} for info in (old, new)
     ]
+    contents[0] = _with_names(contents[0], names)
     for change in diff(*contents):
         node, _, key = change.path.removeprefix("node ").partition(".")
         if not change.path.startswith("node "):
@@ -116,12 +131,29 @@ def compare(old: DefinitionInfo, new: DefinitionInfo) -> DefinitionDiff:
         if change.path.split(".", 1)[0] in _EDGES:
             continue
         lines.append(DiffLine(section, change.kind, change.describe(), named))  # type: ignore[arg-type]
-    lines += _edges(old, new)
-    if old.graph.start != new.graph.start:
+    lines += _edges(old, new, names)
+    if names.get(old.graph.start, old.graph.start) != new.graph.start:
         lines.append(DiffLine("edges", "changed", f"~ start: {old.graph.start} -> {new.graph.start}"))
     order = {"workflow": 0, "limits": 1, "schedule": 2, "nodes": 3, "edges": 4}
     lines.sort(key=lambda line: order[line.section])
     return DefinitionDiff(new.workflow, old.version, new.version, tuple(lines), old.graph, new.graph, marks)
+
+
+def _with_names(content: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return a content in which nodes and the references to them have new names."""
+
+    def renamed(value: Any) -> Any:
+        if isinstance(value, str):
+            return names.get(value, value)
+        if isinstance(value, list):
+            return [renamed(each) for each in value]
+        return {key: renamed(each) for key, each in value.items()} if isinstance(value, Mapping) else value
+
+    def mapped(mapping: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: renamed(value) if key in ("id", *_EDGES) else value for key, value in mapping.items()}
+
+    nodes = [mapped(node) if isinstance(node, Mapping) else node for node in content.get("nodes") or ()]
+    return {**mapped(content), "nodes": nodes}
 
 
 def _section(path: str) -> str:
@@ -131,15 +163,20 @@ def _section(path: str) -> str:
     return "schedule" if key == "schedule" else "workflow"
 
 
-def _edges(old: DefinitionInfo, new: DefinitionInfo) -> list[DiffLine]:
-    def named(info: DefinitionInfo) -> dict[tuple[str, str, str, str], str]:
+def _edges(old: DefinitionInfo, new: DefinitionInfo, renames: Mapping[str, str]) -> list[DiffLine]:
+    def named(info: DefinitionInfo, names: Mapping[str, str]) -> dict[tuple[str, str, str, str], str]:
         return {
-            (edge.source, edge.target, edge.label, edge.kind): f"{edge.source} -> {edge.target}"
+            (
+                names.get(edge.source, edge.source),
+                names.get(edge.target, edge.target),
+                edge.label,
+                edge.kind,
+            ): f"{edge.source} -> {edge.target}"
             + (f" ({edge.label})" if edge.label else "" if edge.kind == "next" else f" ({edge.kind})")
             for edge in info.graph.edges
         }
 
-    before, after = named(old), named(new)
+    before, after = named(old, renames), named(new, {})
     removed = [
         DiffLine("edges", "removed", f"- {text}", key[0]) for key, text in before.items() if key not in after
     ]

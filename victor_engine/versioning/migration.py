@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -147,6 +147,17 @@ class WorkflowMigration:
             "steps": [step.to_block() for step in self.steps],
             **({"reverse": [step.to_block() for step in self.reverse]} if self.reverse else {}),
         }
+
+
+def renamed_nodes(path: Iterable[WorkflowMigration]) -> dict[str, str]:
+    """Return the old and the new id of each node that the migrations of a path rename."""
+    names: dict[str, str] = {}
+    for migration in path:
+        for step in migration.steps:
+            if step.type is MigrationType.RENAME_NODE:
+                first = next((old for old, new in names.items() if new == step.old_name), step.old_name)
+                names[first] = str(step.new_value)
+    return {old: new for old, new in names.items() if old != new}
 
 
 def with_functions(migration: WorkflowMigration, load: Callable[[str], Handler] | None) -> WorkflowMigration:

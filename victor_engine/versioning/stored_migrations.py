@@ -16,7 +16,7 @@ from victor_engine.store.queries.ids import Source
 from victor_engine.store.repositories import definitions
 from victor_engine.versioning.catalog import Declared, VersionConflictError, normal_version
 from victor_engine.versioning.diff import change_lines
-from victor_engine.versioning.migration import WorkflowMigration, with_functions
+from victor_engine.versioning.migration import WorkflowMigration, renamed_nodes, with_functions
 from victor_engine.versioning.migration_reader import migration_from_block
 from victor_engine.versioning.migration_steps import Handler, MigrationError, State
 from victor_engine.versioning.registry import WorkflowVersionRegistry
@@ -87,6 +87,17 @@ def load_registry(source: Source, workflow: str) -> WorkflowVersionRegistry:
     for content in definitions.migrations(source, workflow):
         registry.add_migration(workflow, migration_from_block(jsonio.loads(content)))
     return registry
+
+
+def renames_between(source: Source, workflow: str, old: str, new: str) -> dict[str, str]:
+    """Return the old and the new id of each node that the migrations between two versions rename, in either order."""
+    registry = load_registry(source, workflow)
+    for start, goal in ((old, new), (new, old)):
+        paths = registry.get_migration_paths(workflow, start, goal, limit=1)
+        if paths:
+            names = renamed_nodes(paths[0])
+            return names if start == old else {after: before for before, after in names.items()}
+    return {}
 
 
 def migration_graph(source: Source, workflow: str) -> list[MigrationEdge]:

@@ -101,7 +101,8 @@ class VersionQueries:
                 )
                 for version in (old, new)
             )
-            return compare(before, after)
+            renames = stored_migrations.renames_between(connection, workflow, before.version, after.version)
+            return compare(before, after, renames)
 
         return await self._reader.read(look)
 
