@@ -60,7 +60,7 @@ def test_the_lifecycle_of_a_version(victor: Victor) -> None:
     assert "is removed, and new runs cannot start on it: old" in victor.err
     assert victor("versions", "restore", "w", "1.0.0") == 0
     assert victor("versions", "diff", "w", "1.0.0", "stable") == 0
-    assert "edges:\n  - first -> ok\n" in victor.out
+    assert victor.out == "nodes:\n  ~ node ok is renamed to approve\n"
     assert victor("versions", "alias", "w", "stable", "--remove") == 0
 
 
