@@ -102,13 +102,13 @@ AMISS: list[tuple[str, dict[str, Any], list[str], str, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "schema", "keys", "expected"), TABLE, ids=[row[0] for row in TABLE])
-async def test_each_construct_is_filled_by_keyboard(
-    bare: RealPort, name: str, schema: dict[str, Any], keys: list[str], expected: Any
-) -> None:
-    answer = await answered(bare, "input", {"input_schema": schema}, [*keys, "ctrl+s"], (80, 24))
-    assert answer.value == expected
-    assert repr(answer.value) == repr(expected), "1 is not true"
+async def test_each_construct_is_filled_by_keyboard(bare: RealPort) -> None:
+    async with console(bare).run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        for name, schema, keys, expected in TABLE:
+            answer = await answered(bare, pilot, "input", {"input_schema": schema}, [*keys, "ctrl+s"])
+            assert answer.value == expected, name
+            assert repr(answer.value) == repr(expected), f"{name}: 1 is not true"
 
 
 @pytest.mark.parametrize(("name", "schema", "keys", "at", "words"), AMISS, ids=[row[0] for row in AMISS])

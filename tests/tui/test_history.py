@@ -92,7 +92,7 @@ async def test_two_marked_runs_are_compared_the_older_at_the_left(live: World) -
         await keys("2")(pilot)
         table = app.screen.query_one("#runs", LineTable)
         table.set_marks([live.run_ids["failed"], live.run_ids["paused"]])
-        await keys("C")(pilot)
+        await keys("=")(pilot)
         screen = app.screen
         assert isinstance(screen, CompareScreen)
         assert (screen.run.id, screen.other) == (live.run_ids["failed"], live.run_ids["paused"])
@@ -113,7 +113,7 @@ async def test_one_run_is_compared_with_the_last_that_succeeded_and_with_yesterd
     async with app.run_test(size=(100, 30)) as pilot:
         await keys("2")(pilot)
         app.screen.query_one("#runs", LineTable).select(live.run_ids["busy"])
-        await keys("C")(pilot)
+        await keys("=")(pilot)
         screen = app.screen
         assert isinstance(screen, CompareScreen)
         assert screen.other is not None
@@ -133,12 +133,12 @@ async def test_a_run_without_an_earlier_one_says_so(live: World) -> None:
     async with app.run_test(size=(100, 30)) as pilot:
         await keys("2")(pilot)
         app.screen.query_one("#runs", LineTable).select(live.run_ids["purge"])
-        await keys("C", "y", "o")(pilot)
+        await keys("=", "y", "o")(pilot)
         view = app.screen.query_one("#compared", LineView)
         assert "no earlier run" in view.line_at(0).plain
 
 
-SCENES = {"trend": ("4", "t"), "compared": ("2", "down", "C")}
+SCENES = {"trend": ("4", "t"), "compared": ("2", "down", "=")}
 
 
 async def test_picture(pictures: Pictures, live: World) -> None:

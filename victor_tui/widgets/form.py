@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input, Label, OptionList, SelectionList, Static, TextArea
 
+from victor_tui.key_queue import keys_held
 from victor_tui.text import plain
 from victor_tui.widgets.choices import One, Tick
 from victor_tui.widgets.form_fields import Field, FormError, Key, is_inside, json_of, read_json
@@ -159,9 +160,10 @@ class Form(Vertical):
             return
         self._showing = True
         try:
-            while (shown := list(self.model.fields)) and await self._show(shown):
-                if shown == self.model.fields:
-                    break
+            with keys_held(self.app):  # keys after this one are for the fields that come
+                while (shown := list(self.model.fields)) and await self._show(shown):
+                    if shown == self.model.fields:
+                        break
         finally:
             self._showing = False
 
