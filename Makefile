@@ -42,7 +42,7 @@ clean-run:
 	rm -rf .run
 
 test: $(TOOLS)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 # Compares the engine with a model through full disks, restarts and kills, then kills engine processes 300 times
 # during work and commands, and checks their store after each kill. Takes half an hour or more.
