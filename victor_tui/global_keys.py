@@ -52,7 +52,7 @@ class GlobalKeys:
         self._console = console
         self._copied: list[tuple[str, str]] = []
         self._next_copy = 0
-        self._said: tuple[str, object] = ("", None)
+        self._last_shown: tuple[str, object] = ("", None)
         self._shown_until = 0.0
 
     async def run(self, name: str) -> None:
@@ -79,9 +79,9 @@ class GlobalKeys:
 
     def _say(self, text: str) -> None:
         """Show a message, unless it is still shown: a held key repeats, and each message takes time to draw."""
-        now, said = self._console.clock.monotonic(), (text, self._console.screen)
-        if said != self._said or now >= self._shown_until:
-            self._said, self._shown_until = said, now + self._console.NOTIFICATION_TIMEOUT
+        now, shown = self._console.clock.monotonic(), (text, self._console.screen)
+        if shown != self._last_shown or now >= self._shown_until:
+            self._last_shown, self._shown_until = shown, now + self._console.NOTIFICATION_TIMEOUT
             self._console.notify(clean(text), markup=False)
 
     @property

@@ -16,7 +16,7 @@ from victor_engine.definition.loader import load_text
 from victor_engine.definition.problem_messages import raise_for
 from victor_engine.definition.stored_content import definition_from_content
 from victor_engine.people.requests import Person, answer_request
-from victor_engine.runs.supervisor import Runtime
+from victor_engine.runs.supervisor import RunSupervisor
 from victor_engine.runs.transitions import RunRef
 from victor_engine.store.db import Store, open_store
 from victor_engine.store.runs import NewRun, insert_run
@@ -68,7 +68,7 @@ class Bench:
         self.clock = clock or SystemClock()
         self.options = options
         self.store: Store
-        self.runtime: Runtime
+        self.runtime: RunSupervisor
         self.changed = asyncio.Event()
 
     async def __aenter__(self) -> Bench:
@@ -84,7 +84,7 @@ class Bench:
             ).fetchone()
             return definition_from_content(row[0], jsonio.loads(row[1])), row[2]
 
-        self.runtime = Runtime(
+        self.runtime = RunSupervisor(
             self.store,
             self.clock,
             load_definition=load,

@@ -160,7 +160,7 @@ def _newly_deprecated(connection: sqlite3.Connection, changes: Changes) -> Itera
         known = catalog.find_registered(connection, piece, piece.checksum)
         if not piece.deprecated or known is None:
             continue
-        if definitions.life(connection, known.definition_id).deprecated is None:
+        if definitions.lifecycle(connection, known.definition_id).deprecated is None:
             yield piece.name, known.version
 
 
@@ -180,16 +180,16 @@ def state_of_files(
     for name in sorted({*declared, *errors, *definitions.of_files(connection)}):
         version = current_version(connection, name) or ""
         state: FilesState = "in force"
-        said = texts.get(name, [])
+        details = texts.get(name, [])
         if name in errors:
-            state, said = "error", errors[name]
+            state, details = "error", errors[name]
         elif name not in declared:
             broken = changes.may_be_in(name)
             state = "missing" if broken is None else "error"
-            said = ["it is in no file" if broken is None else f"it may be in {broken}, which has errors"]
-        elif said:
+            details = ["it is in no file" if broken is None else f"it may be in {broken}, which has errors"]
+        elif details:
             state = "changed"
-        found.append(WorkflowFiles(name, state, version, "; ".join(said), name in changes.conflicts))
+        found.append(WorkflowFiles(name, state, version, "; ".join(details), name in changes.conflicts))
     return found
 
 

@@ -19,7 +19,7 @@ from victor_engine.graph_walk.stopwatch import committed
 from victor_engine.identity import acting
 from victor_engine.notify import Notifier, Sender
 from victor_engine.runs.commands import Cancel
-from victor_engine.runs.supervisor import Runtime
+from victor_engine.runs.supervisor import RunSupervisor
 from victor_engine.scheduling import run_endings
 from victor_engine.scheduling.fires import Firing
 from victor_engine.scheduling.loop import SchedulerLoop
@@ -61,7 +61,7 @@ class Execution:
         self.working = False
         """Whether `start` was called."""
         self.starting = StartResolver(current.bindings, self._definition)
-        self.runtime = Runtime(
+        self.runtime = RunSupervisor(
             store,
             clock,
             load_definition=catalog.load_definition,

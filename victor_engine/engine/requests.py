@@ -26,7 +26,7 @@ from victor_engine.people.roles import ROLE, Person, exists, look_up, needs_grou
 from victor_engine.people.secret_answers import Sealed, require_key, seal
 from victor_engine.people.stored_request import read_row
 from victor_engine.runs.commands import Cancel
-from victor_engine.runs.supervisor import Runtime
+from victor_engine.runs.supervisor import RunSupervisor
 from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.repositories import audit
@@ -57,7 +57,7 @@ class RequestService:
         store: Store,
         reader: Reader,
         current: CurrentWorkspace,
-        runtime: Runtime,
+        runtime: RunSupervisor,
         queries: RequestQueries,
     ) -> None:
         self._store = store

@@ -16,7 +16,7 @@ from victor_engine.api import EventInfo
 from victor_engine.clock import Clock, SystemClock
 from victor_engine.errors import EngineLockedError, UsageError
 from victor_engine.private import make_directory
-from victor_engine.runs.supervisor import Runtime
+from victor_engine.runs.supervisor import RunSupervisor
 from victor_engine.service.engine_lock import EngineLock
 from victor_engine.store.db import Store, open_store
 
@@ -28,7 +28,7 @@ class Session:
     store: Store
     clock: Clock
     loop: asyncio.AbstractEventLoop
-    runtimes: dict[int, Runtime] = field(default_factory=dict)
+    runtimes: dict[int, RunSupervisor] = field(default_factory=dict)
     closers: list[Callable[[], object]] = field(default_factory=list)
     watches: dict[str, Callable[[EventInfo], None]] = field(default_factory=dict)
     busy: set[tuple[str, str]] = field(default_factory=set)

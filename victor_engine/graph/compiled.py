@@ -25,7 +25,7 @@ from victor_engine.graph.errors import GraphRunError, ThreadBusyError
 from victor_engine.graph.event_stream import EventTranslator
 from victor_engine.graph.events import Complete, Error, GraphEvent
 from victor_engine.ids import new_id
-from victor_engine.runs.supervisor import Runtime
+from victor_engine.runs.supervisor import RunSupervisor
 from victor_engine.versioning import catalog
 from victor_engine.work.bindings import BindingTable, BoundInvoker
 from victor_engine.work.calls import Invoker
@@ -111,7 +111,7 @@ class _Run:
     """A run that a caller waits for. `events` are its stored events, with None at the end."""
 
     session: Session
-    runtime: Runtime
+    runtime: RunSupervisor
     thread: threads.Thread
     thread_id: str
     events: asyncio.Queue[EventInfo | None] = field(default_factory=asyncio.Queue)
@@ -282,11 +282,11 @@ class CompiledGraph(Generic[S]):
                 if live is not None and not live.task.done():
                     await threads.stop(runtime, found, live.task)
 
-    async def _runtime(self, session: Session) -> Runtime:
+    async def _runtime(self, session: Session) -> RunSupervisor:
         runtime = session.runtimes.get(id(self))
         if runtime is None:
             bindings = FunctionBindings(self._plan, self._keep_raised)
-            runtime = session.runtimes[id(self)] = Runtime(
+            runtime = session.runtimes[id(self)] = RunSupervisor(
                 session.store,
                 session.clock,
                 load_definition=catalog.load_definition,

@@ -24,7 +24,7 @@ from victor_engine.graph.builder import shown
 from victor_engine.graph.errors import ThreadBusyError
 from victor_engine.identity import local_actor
 from victor_engine.runs.commands import Cancel, Retry
-from victor_engine.runs.supervisor import Runtime
+from victor_engine.runs.supervisor import RunSupervisor
 from victor_engine.runs.transitions import RunRef
 from victor_engine.store.db import Tx
 from victor_engine.store.repositories import threads
@@ -128,7 +128,7 @@ def begin(
     return created
 
 
-async def resume(runtime: Runtime, thread: Thread) -> None:
+async def resume(runtime: RunSupervisor, thread: Thread) -> None:
     """Let the runtime start the run of a thread, or continue it where it stopped."""
     if thread.status in (RunStatus.FAILED, RunStatus.CANCELLED):
         await runtime.command(Retry(thread.ref.id), local_actor("api"))
@@ -138,7 +138,7 @@ async def resume(runtime: Runtime, thread: Thread) -> None:
         runtime.enqueue(thread.key)
 
 
-async def stop(runtime: Runtime, thread: Thread, task: asyncio.Task[None]) -> None:
+async def stop(runtime: RunSupervisor, thread: Thread, task: asyncio.Task[None]) -> None:
     """Stop the run of a thread. Its committed nodes are kept, and the thread can continue from them."""
     cancelling = asyncio.ensure_future(
         runtime.command(Cancel(thread.ref.id, "the caller stopped waiting"), local_actor("api"))

@@ -286,14 +286,15 @@ def _compare_requests(connection: sqlite3.Connection, findings: _Findings) -> No
 
 
 def _compare_votes(request_id: str, events: list[Any], votes: list[Any], findings: _Findings) -> None:
-    said = [(seq, actor, data) for seq, kind, actor, data in events if kind in _VOTES]
-    if len(said) != len(votes):
-        kind: FindingKind = "inserted" if len(votes) > len(said) else "deleted"
+    recorded = [(seq, actor, data) for seq, kind, actor, data in events if kind in _VOTES]
+    if len(recorded) != len(votes):
+        kind: FindingKind = "inserted" if len(votes) > len(recorded) else "deleted"
         findings.add(
-            kind, f"request {request_id} has {len(votes)} votes, but {len(said)} events of votes and answers"
+            kind,
+            f"request {request_id} has {len(votes)} votes, but {len(recorded)} events of votes and answers",
         )
         return
-    for (seq, by, data), (_, actor, outcome, value, comment) in zip(said, votes, strict=True):
+    for (seq, by, data), (_, actor, outcome, value, comment) in zip(recorded, votes, strict=True):
         found: dict[str, Any] = {"outcome": outcome, "value": _json(value), "comment": comment}
         expected = {
             **found,

@@ -64,7 +64,7 @@ def newest(tx: Tx, workflow: str, version: str | None) -> Start:
     return Start(found.id, catalog.load_definition(tx.connection, found.id)[0].start)
 
 
-class Runtime:
+class RunSupervisor:
     """The runs of one engine.
 
     For the parameters see `claims.LoadDefinition`, `completion.OnCompletion` and `completion.OnFinished`.
@@ -364,4 +364,4 @@ class Runtime:
         return self.control.exclusive(key)
 
 
-__all__ = ["Runtime"]
+__all__ = ["RunSupervisor"]

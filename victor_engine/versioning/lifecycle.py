@@ -38,7 +38,7 @@ def deprecate(
     """Mark a version as deprecated, with the planned date of its removal. Return whether that changed anything."""
     definition_id, normal = _find(tx, workflow, version)
     at = to_us(removal) if removal is not None else None
-    old = definitions.life(tx, definition_id)
+    old = definitions.lifecycle(tx, definition_id)
     if old[:3] == (message, successor, at):
         return False
     definitions.deprecate(
@@ -65,7 +65,7 @@ def remove(tx: Tx, workflow: str, version: str, message: str = "", actor: Actor 
         raise ConflictError(
             f"alias {', '.join(names)} of {workflow} points at {normal}; point it at another version first"
         )
-    known = definitions.life(tx, definition_id)
+    known = definitions.lifecycle(tx, definition_id)
     reason = message or known.deprecated or "it was removed"
     if known.removed == reason:
         return False
@@ -89,7 +89,7 @@ def remove_due(tx: Tx, actor: Actor) -> int:
     due = definitions.due_for_removal(tx, tx.now_us)
     for definition_id in due:
         workflow, found = definitions.version_by_id(tx, definition_id)
-        reason = definitions.life(tx, definition_id).deprecated or "its date of removal has passed"
+        reason = definitions.lifecycle(tx, definition_id).deprecated or "its date of removal has passed"
         _remove(tx, workflow, definition_id, found.version, reason, actor)
     return len(due)
 

@@ -88,8 +88,8 @@ def _people(facts: Facts, request: RequestInfo, now: datetime) -> None:
     for vote in request.votes:
         comment = f": {vote.comment}" if vote.comment else ""
         undone = ", undone" if vote.undone else ""
-        said = outcome_text(vote.outcome, vote.value)
-        facts.fact("vote", f"{said}{undone} by {vote.actor.shown} {relative(vote.at, now)}{comment}")
+        outcome = outcome_text(vote.outcome, vote.value)
+        facts.fact("vote", f"{outcome}{undone} by {vote.actor.shown} {relative(vote.at, now)}{comment}")
     facts.fact("claimed by", request.claimed_by, "busy")
     if looking := viewers_text(request):
         facts.line((looking, "busy"))

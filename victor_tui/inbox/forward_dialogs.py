@@ -216,7 +216,7 @@ class SayDialog(ForwardDialog):
             sign = "?" if message.kind == "question" else "↳"
             who = one_line(message.actor.user, 60)
             line = Content.assemble((f"{sign} {who}  ", "bold"), (plain(message.text), ""))
-            yield Static(line, classes="text said")
+            yield Static(line, classes="text remark")
         held = (
             "The deadline continues with the remaining time."
             if self._reply

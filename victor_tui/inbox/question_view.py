@@ -268,7 +268,7 @@ def compose_actions(request: RequestInfo) -> ComposeResult:
 
 
 def compose_messages(request: RequestInfo) -> ComposeResult:
-    messages = Static(message_lines(request), id="messages", classes="text said")
+    messages = Static(message_lines(request), id="messages", classes="text remark")
     messages.display = bool(request.messages)
     yield messages
 

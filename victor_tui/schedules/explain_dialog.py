@@ -57,7 +57,7 @@ class WhyDialog(Dialog[str | None]):
                 zone = one_line(self._schedule.spec.timezone, 40)
                 yield Label(f"At ({zone})", classes="label first", markup=False)
                 yield Input(self._at, placeholder=HINT, id="at", compact=True)
-                yield Static(id="at-said", classes="said")
+                yield Static(id="at-preview", classes="remark")
                 yield Static(id="answer", classes="text")
             yield Static(id="error")
             with Horizontal(id="actions"):
@@ -100,7 +100,7 @@ class WhyDialog(Dialog[str | None]):
         self._show(answer)
 
     def _show_span(self, text: str, style: str) -> None:
-        self.query_one("#at-said", Static).update(Content.styled(plain(text), style))
+        self.query_one("#at-preview", Static).update(Content.styled(plain(text), style))
 
     def _show(self, answer: Explanation) -> None:
         zone = self.console.zone

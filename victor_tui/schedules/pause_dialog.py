@@ -37,7 +37,7 @@ class PauseDialog(SendingDialog[tuple[str, datetime | None] | None]):
                 yield Input(id="note", compact=True)
                 yield Label("Until", classes="label")
                 yield Input(id="until", placeholder=HINT, compact=True)
-                yield Static(id="until-said", classes="said")
+                yield Static(id="until-preview", classes="remark")
             yield Static(id="error")
             with Horizontal(id="actions"):
                 yield Button("Pause", id="pause", variant="primary", compact=True)
@@ -53,7 +53,7 @@ class PauseDialog(SendingDialog[tuple[str, datetime | None] | None]):
 
     def _preview(self) -> bool:
         """Show the parsed end in full, or its error. Return whether it is valid."""
-        line = self.query_one("#until-said", Static)
+        line = self.query_one("#until-preview", Static)
         try:
             span = parse_until(self.query_one("#until", Input).value, self.now(), self.console.zone)
         except ValueError as error:

@@ -215,10 +215,10 @@ class FormModel:
                 and any(p == path or not path or is_inside(p, path) for p in inner)
             )
         }
-        said = set(inner.values())
+        inner_texts = set(inner.values())
         return {
             **inner,
-            **{path: text for path, text in outer.items() if path not in inner and text not in said},
+            **{path: text for path, text in outer.items() if path not in inner and text not in inner_texts},
         }
 
     # --- JSON and drafts -----------------------------------------------------------------------

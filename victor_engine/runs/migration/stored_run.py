@@ -119,7 +119,7 @@ def _questions(connection: sqlite3.Connection, key: int) -> dict[int, Question]:
             each.deadline,
             each.votes,
         )
-        for each in requests.standing(connection, key)
+        for each in requests.of_run(connection, key)
     }
 
 

@@ -69,7 +69,7 @@ def conditions(connection: sqlite3.Connection, query: RunQuery) -> Terms:
 
 
 def _words(query: RunQuery) -> Terms:
-    """What is said in words: text, error, who, and a node."""
+    """The free-text conditions: text, error, person and node."""
     where: list[str] = []
     values: list[Any] = []
     if query.text:

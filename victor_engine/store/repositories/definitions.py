@@ -25,8 +25,8 @@ class Version(NamedTuple):
     """Whether the files of the workspace declared it at their last load."""
 
 
-class Life(NamedTuple):
-    """What was said of a version after its registration. `removal_at` is in microseconds."""
+class Lifecycle(NamedTuple):
+    """The lifecycle of a version: its deprecation and removal. `removal_at` is in microseconds."""
 
     deprecated: str | None
     successor: str | None
@@ -142,12 +142,12 @@ def content(source: Source, definition_id: int) -> tuple[str, str, str] | None:
     return row
 
 
-def life(source: Source, definition_id: int) -> Life:
-    """Return what was said of a version after its registration."""
+def lifecycle(source: Source, definition_id: int) -> Lifecycle:
+    """Return the lifecycle of a version."""
     row = source.execute(
         "SELECT deprecated, successor, removal_at, removed FROM definitions WHERE id = ?", (definition_id,)
     ).fetchone()
-    return Life(*row)
+    return Lifecycle(*row)
 
 
 # --- changing ----------------------------------------------------------------------------------

@@ -39,8 +39,8 @@ _SELECT = "SELECT number, at, actor, how, files, undoes, lines, replaced FROM de
 def _deployment(row: tuple[int, int, str, DeploymentCause, str, int | None, str, str]) -> Deployment:
     number, at, actor, how, files, undoes, lines, replaced = row
     by = msgspec.json.decode(actor, type=Actor).user
-    said = msgspec.json.decode(lines, type=tuple[str, ...])
-    info = DeploymentInfo(number, from_us(at), by, how, said, undoes)
+    texts = msgspec.json.decode(lines, type=tuple[str, ...])
+    info = DeploymentInfo(number, from_us(at), by, how, texts, undoes)
     return Deployment(info, files, msgspec.json.decode(replaced, type=Replaced))
 
 

@@ -17,7 +17,7 @@ class Reminder(NamedTuple):
 
     id: int
     due: int
-    before: int | None  # before the deadline; None: it is said again and again
+    before: int | None  # before the deadline; None: it repeats
     every: int | None
 
 

@@ -75,7 +75,7 @@ def of_step(
     return row
 
 
-class Standing(NamedTuple):
+class StoredRequest(NamedTuple):
     """A request that is not withdrawn, with the number of its votes. `spec` is the question as JSON."""
 
     attempt_id: int
@@ -89,7 +89,7 @@ class Standing(NamedTuple):
     votes: int
 
 
-def standing(source: Source, run_key: int) -> list[Standing]:
+def of_run(source: Source, run_key: int) -> list[StoredRequest]:
     """Return the requests of a run that are not withdrawn, in order."""
     rows = source.execute(
         "SELECT q.attempt_id, q.key, q.revision, q.status, q.node_id, q.digest, q.spec, q.deadline,"
@@ -97,7 +97,7 @@ def standing(source: Source, run_key: int) -> list[Standing]:
         " FROM requests q WHERE q.run_key = ? AND q.status <> 'withdrawn' ORDER BY q.key",
         (run_key,),
     )
-    return [Standing(*row) for row in rows]
+    return [StoredRequest(*row) for row in rows]
 
 
 def undecided(source: Source, run_key: int, *, cancelled_only: bool) -> list[str]:
