@@ -41,8 +41,9 @@ run: $(RUNTIME) $(EXAMPLE)
 clean-run:
 	rm -rf .run
 
+# A worker without tests takes half of those that wait for another worker, so the three end together.
 test: $(TOOLS)
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 # Compares the engine with a model through full disks, restarts and kills, then kills engine processes 300 times
 # during work and commands, and checks their store after each kill. Takes half an hour or more.

@@ -24,6 +24,12 @@ settings.load_profile("everywhere")
 Store.transaction = LockedTx
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Tests of processes and terminals mostly wait. At the front, one worker takes them while the others compute, and
+    # no long test is left for the end (see `make test`).
+    items.sort(key=lambda item: item.path.parent.name != "process")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
     # Thousands of tests and modules exist until the end. Repeated garbage collection of them took a quarter of the
