@@ -35,12 +35,14 @@ from victor_engine.config.model import (
 )
 from victor_engine.config.notify import read_rules
 from victor_engine.config.security import SYSTEM_FILE, TrustedLayers, self_approval
-from victor_engine.config.setting_readers import Reader, kind_of
+from victor_engine.config.setting_readers import LayeredReader, Reader, kind_of
 from victor_engine.config.yaml_locations import Key, Source, did_you_mean, read_yaml
 from victor_engine.errors import ConfigError
 
 SECTIONS = tuple(
-    field.name for field in fields(Config) if field.name not in ("workspace", "files", "origins", "warnings")
+    each.name
+    for each in fields(Config)
+    if each.name not in ("workspace", "files", "digest", "origins", "warnings")
 )
 ROLES = ("viewer", "operator", "approver", "admin")
 """The names of the roles on the engine, which `permissions` grants. `roles` only names people who are asked."""
@@ -98,7 +100,8 @@ def load_config(
         str(path) for path in paths[1:] if os.path.realpath(path) != os.path.realpath(root / "victor.yaml")
     }
     layers = TrustedLayers(sources, trusted, str(system_file), user_file)
-    return _Builder(root, layers).build(tuple(path for path, source in read if source))
+    digest = next((source.digest for path, source in read if source and path == paths[0]), "")
+    return _Builder(root, layers).build(tuple(path for path, source in read if source), digest)
 
 
 def _read(path: Path, skip_unreadable: bool) -> Source | None:
@@ -122,7 +125,7 @@ class _Builder:
         for source in self.sources:
             Reader(source, (), source.data, "the configuration").only(SECTIONS)
 
-    def build(self, files: tuple[Path, ...]) -> Config:
+    def build(self, files: tuple[Path, ...], digest: str) -> Config:
         default = self._first("default_agent", self._default_agent)
         return Config(
             workspace=self.workspace,
@@ -143,6 +146,7 @@ class _Builder:
             secrets=self._named("secrets", self._secret),
             calendars=self._named("calendars", _calendar),
             files=files,
+            digest=digest,
             origins={**self.origins, **self.layers.origins},
             warnings=tuple(self.warnings),
         )
@@ -209,7 +213,7 @@ class _Builder:
 
     def _layered(
         self, sources: Sequence[Source], key_path: tuple[str, ...], known: Iterable[str], what: str
-    ) -> _Layered:
+    ) -> LayeredReader:
         """Return one reader of the effective settings of layers, highest precedence first."""
         data: dict[str, Any] = {}
         labels: dict[str, Source] = {}
@@ -228,7 +232,7 @@ class _Builder:
                     data[key] = value
                     labels[key] = source
                     self.origins.setdefault(".".join((*key_path, key)), source.place((*key_path, key)))
-        return _Layered(data, labels, key_path, what)
+        return LayeredReader(data, labels, key_path, what)
 
     def _scheduler(self) -> SchedulerConfig:
         found = self._checked(self._scheduler_of)
@@ -335,27 +339,6 @@ class _Builder:
             file=resolve_path(file, self.workspace) if file else None,
             credential=reader.text("credential") or None,
         )
-
-
-class _Layered(Reader):
-    """The reader of the effective settings of several layers: an error has the place in the layer of its key."""
-
-    def __init__(
-        self,
-        data: Mapping[str, Any],
-        labels: Mapping[str, Source],
-        key_path: Key,
-        what: str,
-    ) -> None:
-        super().__init__(Source("defaults", {}), key_path, data, what)
-        self._labels = labels
-
-    def source_of(self, key: str) -> Source:
-        """Return the layer that has the setting."""
-        return self._labels.get(key, self.source)
-
-    def fail(self, key: str, message: str, remedy: str = "") -> Exception:
-        return self._labels.get(key, self.source).fail((*self.key_path, key), message, remedy)
 
 
 def _calendar(source: Source, key_path: Key, name: str, value: Any) -> CalendarSource:

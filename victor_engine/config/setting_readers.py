@@ -163,3 +163,24 @@ def kind_of(value: Any) -> str:
     if isinstance(value, str):
         return f"the text {value[:40]!r}"
     return f"{value!r}"
+
+
+class LayeredReader(Reader):
+    """The reader of the effective settings of several layers: an error has the place in the layer of its key."""
+
+    def __init__(
+        self,
+        data: Mapping[str, Any],
+        labels: Mapping[str, Source],
+        key_path: Key,
+        what: str,
+    ) -> None:
+        super().__init__(Source("defaults", {}), key_path, data, what)
+        self._labels = labels
+
+    def source_of(self, key: str) -> Source:
+        """Return the layer that has the setting."""
+        return self._labels.get(key, self.source)
+
+    def fail(self, key: str, message: str, remedy: str = "") -> Exception:
+        return self._labels.get(key, self.source).fail((*self.key_path, key), message, remedy)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from victor_engine.api import ProblemInfo
 from victor_engine.errors import ConfigError
-from victor_engine.files import read_text_bounded, reason
+from victor_engine.files import read_text_bounded, reason, text_digest
 from victor_engine.yamlnodes import (
     MAX_DEPTH,
     MAX_VALUES,
@@ -30,12 +30,14 @@ class Source:
     """One layer of settings, with the place of each setting.
 
     `label` is shown in messages: the path of a file, `command line`, or `environment`. `places` maps the path of
-    a value to its line and column, both from 1. It is empty for a layer that is not a file.
+    a value to its line and column, both from 1. It is empty for a layer that is not a file. `digest` is that of the
+    text of a file.
     """
 
     label: str
     data: Mapping[str, Any]
     places: Mapping[Key, tuple[int, int]] = field(default_factory=dict)
+    digest: str = ""
 
     def place(self, key: Key) -> str:
         """Return `file:line:column` of a value, or of the nearest value that contains it and has a place."""
@@ -121,7 +123,7 @@ def read_yaml(path: Path) -> Source | None:
     except (OSError, UnicodeDecodeError) as error:
         why = reason(error) if isinstance(error, OSError) else str(error)
         raise ConfigError(f"{path}: cannot be read: {why}", path=str(path)) from error
-    return parse_yaml(text, str(path))
+    return replace(parse_yaml(text, str(path)), digest=text_digest(text))
 
 
 def parse_yaml(text: str, label: str) -> Source:
