@@ -11,7 +11,6 @@ from victor_engine.config.model import Binding
 from victor_engine.definition.limits import Constraints
 from victor_engine.errors import NodeError, NodeTimeoutError
 from victor_engine.work.invokers.command import CommandInvoker
-from victor_engine.work.invokers.results import parse_output
 from victor_engine.work.isolation import no_network
 from victor_engine.work.process import group_members
 
@@ -321,27 +320,3 @@ async def test_a_node_that_may_not_use_the_network_has_none(tmp_path: Path) -> N
     assert await invoker(closed, recorder) == 1  # the loopback device alone
     pid_line = await shell(tmp_path, "echo $$")(closed, recorder)
     assert pid_line == recorder.processes[1][0]  # still the recorded process
-
-
-@pytest.mark.parametrize(
-    ("output", "warns"),
-    [
-        ('{"rows": 12, "file": "a', True),
-        ('{"score": NaN}', True),
-        ('{"a": 1} done', True),
-        ("[1, 2", True),
-        ('[{"a": 1}', True),
-        ("[INFO] 12 files", False),
-        ("12 files", False),
-        ("true story", False),
-        ("{name} is missing", False),
-        ('{"a": 1}', False),
-    ],
-)
-def test_output_that_is_almost_json_is_a_warning(output: str, warns: bool) -> None:
-    warnings: list[str] = []
-    value = parse_output(output.encode(), warnings.append)
-    assert bool(warnings) is warns
-    if warns:
-        assert value == output
-        assert "begins like JSON and is not one JSON value" in warnings[0]

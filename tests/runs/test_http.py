@@ -14,7 +14,10 @@ from victor_engine.config import load_config
 from victor_engine.definition.model import AgentNode
 from victor_engine.errors import NodeError, NodeTimeoutError
 from victor_engine.work.bindings import BindingTable
+from victor_engine.work.invokers import chat as chat_invoker
+from victor_engine.work.invokers import http
 from victor_engine.work.invokers.http import retry_after
+from victor_engine.work.invokers.results import time_limit
 
 
 @pytest.fixture
@@ -214,3 +217,79 @@ async def test_a_key_that_is_not_set_or_echoed_is_handled(
     with pytest.raises(NodeError, match=r"bad key \*\*\*") as caught:
         await invoke(tmp_path, chat(server, "api_key_file: key"))
     assert caught.value.http_status == 401
+
+
+async def test_a_redirect_fails_unless_it_is_followed_or_accepted(tmp_path: Path, server: Server) -> None:
+    def moved() -> Any:
+        return plain(b"gone", "302 Found", f"Location: {server.url}/there?token=abc")
+
+    server.replies = [moved(), moved(), plain(b'{"ok": 1}'), moved(), plain(b"", "304 Not Modified")]
+    with pytest.raises(
+        NodeError, match=r"302 Found and redirects to http://\S+/there\. To follow it"
+    ) as caught:
+        await invoke(tmp_path, f"http: {{url: '{server.url}/x', method: get}}")
+    assert (caught.value.error_type, caught.value.http_status) == ("HTTP302", 302)
+    assert "abc" not in caught.value.message
+    follow = f"http: {{url: '{server.url}/x', headers: {{X-Key: k}}, redirects: follow}}"
+    assert await invoke(tmp_path, follow) == {"ok": 1}
+    first, headers, body = server.requests[2]
+    assert (first, body) == ("GET /there?token=abc HTTP/1.1", None)
+    assert (headers["x-key"], headers["idempotency-key"]) == ("k", "r1:n:2")
+    accept = f"http: {{url: '{server.url}/x', redirects: accept}}"
+    assert await invoke(tmp_path, accept) == "gone"
+    with pytest.raises(NodeError, match="304 Not Modified"):
+        await invoke(tmp_path, f"http: {{url: '{server.url}/x'}}")
+
+
+async def test_a_redirect_to_another_server_gets_no_headers_of_the_binding(
+    tmp_path: Path, server: Server
+) -> None:
+    async with Server() as other:
+        server.replies = [plain(b"", "307 Temporary Redirect", f"Location: {other.url}/y")]
+        other.replies = [plain(b"moved")]
+        headers = "headers: {X-Key: $secret.tok, Authorization: Bearer $secret.tok}"
+        binding = f"http: {{url: '{server.url}', body: [1], redirects: follow, {headers}}}"
+        assert await invoke(tmp_path, binding) == "moved"
+        first, sent, body = other.requests[0]
+    assert (first, body) == ("POST /y HTTP/1.1", [1])
+    assert "s3cret-token" not in str(sent)
+    assert server.requests[0][1]["x-key"] == "s3cret-token"
+
+
+async def test_redirects_in_a_cycle_end(tmp_path: Path, server: Server) -> None:
+    server.replies = [plain(b"", "301 Moved Permanently", "Location: /again")] * 11
+    with pytest.raises(NodeError, match="redirects more than 10 times"):
+        await invoke(tmp_path, f"http: {{url: '{server.url}', method: get, redirects: follow}}")
+
+
+async def test_a_response_is_read_in_its_charset(tmp_path: Path, server: Server) -> None:
+    latin = "Content-Type: text/plain; charset=ISO-8859-1"
+    server.replies = [plain(b"caf\xe9", "200 OK", latin), plain(b"", "204 No Content"), plain(b"")]
+    assert await invoke(tmp_path, f"http: '{server.url}', result: text") == "café"
+    assert await invoke(tmp_path, f"http: '{server.url}', result: json") is None
+    with pytest.raises(NodeError, match="not one JSON value: it is empty"):
+        await invoke(tmp_path, f"http: '{server.url}', result: json")
+
+
+async def test_requests_and_models_have_a_time_limit_of_their_own(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (http.DEFAULT_TIMEOUT, chat_invoker.DEFAULT_TIMEOUT) == (60, 600)
+    monkeypatch.setattr(http, "DEFAULT_TIMEOUT", 0.2)
+    monkeypatch.setattr(chat_invoker, "DEFAULT_TIMEOUT", 0.2)
+    server.replies = [stream(delta("a"), hold=server.hold) for _ in range(2)]
+    with pytest.raises(NodeTimeoutError, match=r"longer than 0\.2 s"):
+        await invoke(tmp_path, f"http: {{url: '{server.url}'}}")
+    with pytest.raises(NodeTimeoutError, match=r"longer than 0\.2 s"):
+        await invoke(tmp_path, chat(server))
+    call = make_call(timeout=3600.0)
+    assert time_limit(call, None, 60) == 3600  # the node, or a default of its workflow
+    assert time_limit(make_call(), 7200, 60) == 7200
+
+
+async def test_an_empty_answer_of_a_model_fails_unless_it_is_allowed(tmp_path: Path, server: Server) -> None:
+    server.replies = [stream(delta(" \n"), delta("", "stop")) for _ in range(2)]
+    with pytest.raises(NodeError, match="allow_empty: true in the chat of its binding") as caught:
+        await invoke(tmp_path, chat(server))
+    assert caught.value.error_type == "EmptyAnswer"
+    assert await invoke(tmp_path, chat(server, "allow_empty: true")) == " \n"

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from victor_engine.api import ProblemInfo
-from victor_engine.config.model import Binding, BindingKind, ChatTarget, HttpTarget
+from victor_engine.config.model import Binding, BindingKind, ChatTarget, HttpTarget, Redirects, ResultKind
 from victor_engine.config.setting_readers import Reader, kind_of
 from victor_engine.config.yaml_locations import Key, Source
 from victor_engine.secretrefs import secret_names
 
 KINDS: tuple[BindingKind, ...] = ("command", "python", "http", "chat")
-_COMMON = ("env", "cwd", "timeout", "grace", "state", "description", "parameters")
-_HTTP = ("url", "method", "headers", "body", "timeout")
+_COMMON = (
+    "env", "cwd", "timeout", "grace", "state", "description", "parameters", "result", "result_schema", "encoding",
+)  # fmt: skip
+_HTTP = ("url", "method", "headers", "body", "timeout", "redirects")
 _CHAT = (
     "base_url", "model", "api_key_env", "api_key_file", "stream", "headers", "system", "options",
-    "input_cost", "output_cost",
+    "input_cost", "output_cost", "allow_empty",
 )  # fmt: skip
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _URL = re.compile(r"https?://[^\s/]+\S*")
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
+_RESULTS: tuple[ResultKind, ...] = ("json", "text", "lines")
+_REDIRECTS: tuple[Redirects, ...] = ("fail", "follow", "accept")
 _REMEDY = "Write one of: command: [./program], python: package.module:function, http: {url: …}, chat: {…}"
 
 
@@ -63,6 +68,9 @@ def read_binding(
         state=reader.flag("state"),
         description=reader.text("description"),
         parameters=_read_parameters(reader),
+        result=_read_result(reader, kind),
+        result_schema=_read_result_schema(reader, kind),
+        encoding=_read_encoding(reader, kind),
     )
 
 
@@ -141,6 +149,46 @@ def _read_parameters(reader: Reader) -> dict[str, Any]:
     return {"type": "object", "properties": dict(given), "required": list(given)}
 
 
+def _read_result(reader: Reader, kind: BindingKind) -> ResultKind:
+    if kind == "python" and reader.data.get("result") is not None:
+        raise reader.fail(
+            "result",
+            f"{reader.what}: a function returns its value, so result has no meaning",
+            "Remove result",
+        )
+    return cast(ResultKind, reader.one_of("result", _RESULTS, ""))
+
+
+def _read_result_schema(reader: Reader, kind: BindingKind) -> Mapping[str, Any] | None:
+    schema = reader.data.get("result_schema")
+    if schema is None:
+        return None
+    if not isinstance(schema, Mapping):
+        raise reader.fail(
+            "result_schema", f"{reader.what}: result_schema must be a JSON Schema", "Write: {type: object}"
+        )
+    if kind != "python" and reader.data.get("result") is None:
+        raise reader.fail(
+            "result_schema", f"{reader.what}: result_schema needs the form of the result", "Add result: json"
+        )
+    return dict(schema)
+
+
+def _read_encoding(reader: Reader, kind: BindingKind) -> str:
+    name = reader.text("encoding")
+    if not name:
+        return ""
+    if kind not in ("command", "http"):
+        raise reader.fail("encoding", f"{reader.what}: {kind} has no bytes to decode", "Remove encoding")
+    try:
+        "\n".encode(codecs.lookup(name).name)
+    except (LookupError, UnicodeError):
+        raise reader.fail(
+            "encoding", f"{reader.what}: the encoding {name!r} does not exist", "Write a name such as latin-1"
+        ) from None
+    return codecs.lookup(name).name
+
+
 def resolve_path(text: str, workspace: Path) -> Path:
     """Return a path of the configuration: `~` is the user's home; others are relative to the workspace."""
     return workspace / Path(text).expanduser()
@@ -212,6 +260,7 @@ def _read_http(reader: Reader) -> HttpTarget:
         method=method,
         headers=inner.text_map("headers"),
         body=inner.data.get("body"),
+        redirects=cast(Redirects, inner.one_of("redirects", _REDIRECTS, "fail")),
     )
 
 
@@ -242,4 +291,5 @@ def _read_chat(reader: Reader, workspace: Path) -> ChatTarget:
         options=dict(options),
         input_cost=inner.seconds("input_cost", 0.0, zero=True) or 0.0,
         output_cost=inner.seconds("output_cost", 0.0, zero=True) or 0.0,
+        allow_empty=inner.flag("allow_empty"),
     )

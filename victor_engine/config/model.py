@@ -14,16 +14,22 @@ DEFAULT_WORKFLOWS = ("workflows/**/*.yaml", "*.yaml")
 """The patterns of workflow files in a workspace; `victor.yaml` itself never is one."""
 
 BindingKind = Literal["command", "python", "http", "chat"]
+ResultKind = Literal["", "json", "text", "lines"]
+Redirects = Literal["fail", "follow", "accept"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpTarget:
-    """An HTTP request. `body` is a template of JSON values; None sends the node's payload."""
+    """An HTTP request. `body` is a template of JSON values; None sends the node's payload.
+
+    `redirects` is the treatment of a status from 300 to 399: it fails the node, is followed, or is a result.
+    """
 
     url: str
     method: str = "POST"
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
+    redirects: Redirects = "fail"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +37,7 @@ class ChatTarget:
     """An OpenAI-compatible chat endpoint. Each request contains `options` (temperature, …).
 
     The key is read when it is needed, from the environment or a file, and is not stored here. Costs are per
-    million tokens, and are used only to show the cost of an attempt.
+    million tokens, and are used only to show the cost of an attempt. `allow_empty` accepts an empty answer.
     """
 
     base_url: str
@@ -44,6 +50,7 @@ class ChatTarget:
     options: Mapping[str, Any] = field(default_factory=dict)
     input_cost: float = 0.0
     output_cost: float = 0.0
+    allow_empty: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +60,8 @@ class Binding:
     `place` is the place of the binding in its file. `env` may contain `$secret.name`. With `state`, the work gets
     the whole state of the run. `timeout` is in seconds, and so is `grace`, the time between SIGTERM and SIGKILL.
     `parameters` is the JSON Schema of the arguments with which a model may call the tool; empty if it is not given.
+    `result` is the form of the output (empty: guessed), `result_schema` its JSON Schema, and `encoding` that of text
+    (empty: UTF-8).
     """
 
     section: str
@@ -70,6 +79,9 @@ class Binding:
     state: bool = False
     description: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    result: ResultKind = ""
+    result_schema: Mapping[str, Any] | None = None
+    encoding: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -163,6 +163,8 @@ class EmbeddedEffects(ExternalWaits):
         if override is not None and override.timeout is not None:
             limit = override.timeout
             call = replace(call, timeout=limit, timeout_overridden=True)
+        elif call.timeout is None:
+            call = replace(call, timeout=limit)
         allowed, reason = limit, f"{step.key}: took longer than its limit of {limit:g} s" if limit else ""
         left, run_ends = self.left(), False
         if left is not None and (allowed is None or left < allowed):

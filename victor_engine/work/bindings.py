@@ -20,6 +20,7 @@ from victor_engine.errors import ConfigError, NodeError
 from victor_engine.work import withheld_variables
 from victor_engine.work.calls import CallContext, Invoker, NodeCall
 from victor_engine.work.invokers.command import CommandInvoker, find_program
+from victor_engine.work.invokers.output import check_schema, schema_problem
 from victor_engine.work.invokers.results import error_of
 from victor_engine.work.isolation import unenforced
 from victor_engine.work.masking import MaskedContext, masked
@@ -122,6 +123,8 @@ class BindingTable:
             if key not in machine:
                 machine[key] = self._machine(binding)
             missing, secret = machine[key]
+            if schema := schema_problem(binding):
+                problems.append(replace(at, severity="error", message=f"node {node.id!r}: {schema}"))
             found = [missing]
             found += _constraint_problems(binding, getattr(node, "constraints", NO_CONSTRAINTS))
             problems += [replace(at, message=message, remedy=remedy) for message, remedy in secret]
@@ -267,6 +270,7 @@ class BoundInvoker:
                 call, inputs=self._secrets.reveal(call.inputs), config=self._secrets.reveal(call.config)
             )
             result = await self._inner(call, MaskedContext(context, self._secrets))
+            await check_schema(result, self._binding, self._inner.description)
         except ConfigError as error:
             raise NodeError(masker.text(error.message), error_type="ConfigError", retryable=False) from None
         except Exception as error:

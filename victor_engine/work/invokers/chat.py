@@ -16,11 +16,15 @@ from victor_engine.config.model import Binding, ChatTarget
 from victor_engine.errors import ConfigError, NodeError
 from victor_engine.work.calls import CallContext, Invoker, NodeCall, process_slot_of
 from victor_engine.work.invokers.http import HttpClient, read_body, status_error
+from victor_engine.work.invokers.output import read_text
 from victor_engine.work.invokers.results import MAX_OUTPUT, LineSplitter, limited, time_limit, too_large
 from victor_engine.work.secrets import SecretStore, read_secret_file
 
 if TYPE_CHECKING:
     import httpx
+
+DEFAULT_TIMEOUT = 600.0
+"""Time limit of an attempt in seconds if neither the node nor the binding has one."""
 
 DEFAULT_TOOL_BUDGET = 50
 """Maximum tool calls of one attempt if the node has no `tool_budget`."""
@@ -94,7 +98,8 @@ class ChatInvoker:
         return f"chat {self._target.model} at {self._target.base_url}"
 
     async def __call__(self, call: NodeCall, context: CallContext) -> Any:
-        async with limited(time_limit(call, self._binding.timeout), f"the model {self._target.model}"):
+        limit = time_limit(call, self._binding.timeout, DEFAULT_TIMEOUT)
+        async with limited(limit, f"the model {self._target.model}"):
             return await self._converse(call, context)
 
     async def _converse(self, call: NodeCall, context: CallContext) -> Any:
@@ -108,7 +113,7 @@ class ChatInvoker:
             await context.used(used)
             if not reply.tools:
                 _log_usage(context, used)
-                return _result(reply.content)
+                return self._result(reply.content, context)
             messages.append(reply.message())
             for tool_call in reply.message()["tool_calls"]:
                 if used.tool_calls >= budget:
@@ -121,6 +126,16 @@ class ChatInvoker:
                 used = msgspec.structs.replace(used, tool_calls=used.tool_calls + 1)
                 await context.used(used)
                 messages.append(await self._use_tool(tool_call, call, context, offered))
+
+    def _result(self, text: str, context: CallContext) -> Any:
+        who = f"the model {self._target.model}"
+        if not text.strip() and not self._target.allow_empty:
+            raise NodeError(
+                f"{who} gave an empty answer. If that is a result, write allow_empty: true in the chat of its binding",
+                error_type="EmptyAnswer",
+                bases=("ValueError", "Exception"),
+            )
+        return read_text(text, self._binding, who, context.warn)
 
     def _count(self, used: UsageInfo, reply: _Reply) -> UsageInfo:
         """Return the usage including one more reply of the model."""
@@ -161,7 +176,7 @@ class ChatInvoker:
         url = f"{target.base_url}/chat/completions"
         body = msgspec.json.encode(request)
         async with self._client.send("POST", url, headers, body) as response:
-            if response.status_code >= 400:
+            if response.status_code >= 300:
                 raise status_error(response, await read_body(response, url), f"the model {target.model}")
             if "text/event-stream" in response.headers.get("Content-Type", ""):
                 reply = await self._read_stream(response, context)
@@ -288,16 +303,3 @@ def _function(name: str, invoker: Invoker) -> dict[str, Any]:
 def _tokens(usage: Mapping[str, Any], key: str) -> int:
     value = usage.get(key, 0)
     return value if isinstance(value, int) and 0 <= value <= MOST_TOKENS else 0
-
-
-def _result(text: str) -> Any:
-    """Return the text, or the JSON object or list of which it consists."""
-    stripped = text.strip()
-    if stripped.startswith("```") and stripped.endswith("```"):
-        stripped = stripped.removesuffix("```").partition("\n")[2].strip()
-    if stripped[:1] in ("{", "["):
-        try:
-            return jsonio.read(stripped)
-        except ValueError:
-            return text
-    return text

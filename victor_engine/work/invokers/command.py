@@ -16,12 +16,12 @@ from victor_engine.config.model import Binding
 from victor_engine.errors import NodeError
 from victor_engine.run_instant import environ_of
 from victor_engine.work.calls import CallContext, NodeCall
+from victor_engine.work.invokers.output import Output
 from victor_engine.work.invokers.results import (
     MAX_OUTPUT,
     LineSplitter,
     TextOutput,
     limited,
-    parse_output,
     time_limit,
     too_large,
 )
@@ -61,7 +61,9 @@ class CommandInvoker:
 
     async def _run(self, call: NodeCall, context: CallContext) -> tuple[bytes, int, str, TextOutput]:
         output = bytearray()
-        printed = TextOutput(lambda text: context.log("stdout", text))
+        printed = TextOutput(
+            lambda text: context.log("stdout", text), self._binding.result, self._binding.encoding
+        )
         last_line = ""
         overflow = False
 
@@ -124,17 +126,18 @@ class CommandInvoker:
     def _result(
         self, output: bytes, status: int, last_line: str, printed: TextOutput, warn: Callable[[str], None]
     ) -> Any:
+        name = self._binding.command[0]
+        found = Output(output, self._binding, f"the command {name}")
+        printed.close(None if found.is_json else output)
         try:
-            value = parse_output(output, warn)
+            if status == 0:
+                return found.result(warn)
+            reported = found.reported()
+            if reported is not None:
+                raise reported
         except NodeError as error:
-            printed.close(None)
             error.process_exit_code = status
             raise
-        is_text = isinstance(value, str) and not output.lstrip().startswith(b'"')
-        printed.close(output if is_text else None)
-        if status == 0:
-            return value
-        name = self._binding.command[0]
         if status < 0:
             message = f"the command {name} was ended by {_signal_name(-status)}"
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,10 +16,10 @@ from victor_engine import jsonio
 from victor_engine.config.model import Binding, HttpTarget
 from victor_engine.errors import NodeError
 from victor_engine.work.calls import CallContext, NodeCall
+from victor_engine.work.invokers.output import Output
 from victor_engine.work.invokers.results import (
     MAX_OUTPUT,
     limited,
-    parse_output,
     reported_error,
     time_limit,
     too_large,
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT = 30.0
 """Time limit of a connection in seconds; the limits of node and binding apply to the rest."""
+
+DEFAULT_TIMEOUT = 60.0
+"""Time limit of a request in seconds if neither the node nor the binding has one."""
+
+MAX_REDIRECTS = 10
+"""Maximum number of redirects of one request."""
 
 _ERROR_TEXT = 300
 
@@ -83,28 +90,51 @@ class HttpInvoker:
 
     async def __call__(self, call: NodeCall, context: CallContext) -> Any:
         target = self._target
-        headers = {
-            "Content-Type": "application/json",
-            "Accept": "application/json, text/*;q=0.9, */*;q=0.1",
-            "Idempotency-Key": call.idempotency_key,
-            **self._secrets.resolve(target.headers),
-        }
         body = None
         if target.method not in ("GET", "HEAD"):
             content = call.payload()
             if target.body is not None:
                 content = fill(target.body, content, self._secrets)
             body = msgspec.json.encode(content)
-        url = self._secrets.resolve(target.url)
-        async with (
-            limited(time_limit(call, self._binding.timeout), f"{target.method} {target.url}"),
-            self._client.send(target.method, url, headers, body) as response,
-        ):
-            data = await read_body(response, f"{target.method} {target.url}")
-            context.log("log", f"{target.method} {target.url}: {response.status_code}, {len(data)} bytes")
-            if response.status_code >= 400:
-                raise status_error(response, data, f"{target.method} {target.url}")
-        return parse_output(data, context.warn)
+        who = f"{target.method} {target.url}"
+        async with limited(time_limit(call, self._binding.timeout, DEFAULT_TIMEOUT), who):
+            response, data = await self._fetch(self._secrets.resolve(target.url), body, call, context)
+        if response.status_code >= (400 if target.redirects == "accept" else 300):
+            raise status_error(response, data, who)
+        empty = response.status_code in (204, 205, 304) or target.method == "HEAD"
+        found = Output(data, self._binding, who, charset_of(response))
+        return found.result(context.warn, may_be_empty=empty)
+
+    async def _fetch(
+        self, url: str, body: bytes | None, call: NodeCall, context: CallContext
+    ) -> tuple[httpx.Response, bytes]:
+        """Send the request, and follow redirects if the binding says so. Return the last response and its body."""
+        target = self._target
+        who = f"{target.method} {target.url}"
+        method = target.method
+        common = {
+            "Content-Type": "application/json",
+            "Accept": "application/json, text/*;q=0.9, */*;q=0.1",
+            "Idempotency-Key": call.idempotency_key,
+        }
+        headers = {**common, **self._secrets.resolve(target.headers)}
+        for _ in range(MAX_REDIRECTS + 1):
+            async with self._client.send(method, url, headers, body) as response:
+                data = await read_body(response, who)
+            context.log("log", f"{who}: {response.status_code}, {len(data)} bytes")
+            onward = response.next_request
+            if target.redirects != "follow" or onward is None:
+                return response, data
+            here = response.request.url
+            if here.scheme == "https" and onward.url.scheme != "https":
+                raise _redirect_error(response, f"{who} redirects from https to {onward.url.scheme}")
+            if (here.scheme, here.host, here.port) != (onward.url.scheme, onward.url.host, onward.url.port):
+                headers = common  # the headers of the binding, which may have secrets, are for its own server
+            if onward.method != method:
+                method, body = onward.method, None
+            url = str(onward.url)
+            context.log("log", f"{who}: redirected to {onward.url.copy_with(query=None, fragment=None)}")
+        raise _redirect_error(response, f"{who} redirects more than {MAX_REDIRECTS} times")
 
 
 def fill(template: Any, payload: Mapping[str, Any], secrets: SecretStore) -> Any:
@@ -144,7 +174,7 @@ async def read_body(response: httpx.Response, who: str, limit: int = MAX_OUTPUT)
 
 
 def status_error(response: httpx.Response, data: bytes, who: str) -> NodeError:
-    """Return the error for a status of 400 or more. Its type is `HTTP404` and so on, or the type in the body."""
+    """Return the error for a status of 300 or more. Its type is `HTTP404` and so on, or the type in the body."""
     status = response.status_code
     reported: NodeError | None = None
     try:
@@ -154,6 +184,12 @@ def status_error(response: httpx.Response, data: bytes, who: str) -> NodeError:
     else:
         detail = reported.message if reported else data[:_ERROR_TEXT].decode("utf-8", "replace").strip()
     message = f"{who} answered {status} {response.reason_phrase}"
+    if response.next_request is not None:
+        place = response.next_request.url.copy_with(query=None, fragment=None)
+        message += (
+            f" and redirects to {place}. To follow it, write redirects: follow in the http of its binding"
+        )
+        detail = ""
     return NodeError(
         f"{message}: {detail}" if detail else message,
         error_type=f"HTTP{status}",
@@ -164,6 +200,26 @@ def status_error(response: httpx.Response, data: bytes, who: str) -> NodeError:
         ),
         http_status=status,
         retry_after=retry_after(response.headers.get("Retry-After")),
+    )
+
+
+def charset_of(response: httpx.Response) -> str:
+    """Return the encoding that a response names in its Content-Type; empty if it names none that exists."""
+    try:
+        name = codecs.lookup(response.charset_encoding or "").name
+        "\n".encode(name)
+    except (LookupError, UnicodeError):
+        return ""
+    return name
+
+
+def _redirect_error(response: httpx.Response, message: str) -> NodeError:
+    return NodeError(
+        f"{message}, and the last request was not sent",
+        error_type="RedirectError",
+        bases=("HTTPError", "Exception"),
+        http_status=response.status_code,
+        retryable=False,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import codecs
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,7 +12,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from victor_engine import jsonio
 from victor_engine.errors import NodeError, NodeTimeoutError
 from victor_engine.work.calls import NodeCall
 from victor_engine.work.retry import requested_delay
@@ -23,44 +23,18 @@ MAX_LINE = 16 * 1024
 """Maximum size of one line of a log, in bytes. A longer line is cut and marked."""
 
 
-_BEGINS_LIKE_JSON = re.compile(rb'\{\s*(?:$|["}])|\[\s*(?:$|[\[{"\]\d]|-\d|true\b|false\b|null\b)')
-
-
-def parse_output(data: bytes, warn: Callable[[str], None]) -> Any:
-    """Return the result in the output of a program: JSON, or else text; None for empty output.
-
-    `warn` is called if the output begins like a JSON object or list and is not one: it is truncated, has NaN or is
-    followed by other text. Raise NodeError for `{"error": {"type": …, "message": …}}`.
-    """
-    stripped = data.strip()
-    if not stripped:
-        return None
-    try:
-        value = jsonio.read(stripped)
-    except ValueError as reason:
-        if _BEGINS_LIKE_JSON.match(stripped):
-            warn(
-                f"the output begins like JSON and is not one JSON value ({reason}), so all of it is one text, and its "
-                "keys are not in the state. Print one JSON value, or text that begins in another way"
-            )
-        return data.decode("utf-8", "replace").rstrip("\r\n")
-    error = reported_error(value)
-    if error is not None:
-        raise error
-    return value
-
-
 def reported_error(value: Any) -> NodeError | None:
-    """Return the error that a result reports, or None.
+    """Return the error that a result reports, or None: an object under `error` with a text as `type` or `message`.
 
-    Besides type and message it may contain `bases`, `retryable` and `retry_after` (seconds).
+    Besides these it may contain `bases`, `retryable` and `retry_after` (seconds).
     """
     if not isinstance(value, dict) or not isinstance(value.get("error"), dict):
         return None
     reported = value["error"]
-    if "type" not in reported and "message" not in reported:
+    if not (isinstance(reported.get("type"), str) or isinstance(reported.get("message"), str)):
         return None
-    kind = str(reported.get("type") or "CommandError")
+    named = reported.get("type")
+    kind = named if isinstance(named, str) and named else "CommandError"
     bases = reported.get("bases")
     retryable = reported.get("retryable")
     return NodeError(
@@ -165,15 +139,22 @@ _MAY_BE_JSON = re.compile(rb'\s*(?:$|"|\{\s*(?:$|["}])|\[\s*(?:$|[\[{"\]\-\dtfn]
 """The beginning of JSON other than a bare word; `[INFO] …` and `{name} …` do not match."""
 
 
-class TextOutput:
-    """Passes standard output to the log as it comes, unless it begins like a JSON result."""
+_KINDS: dict[str, Literal["text", "json"]] = {"text": "text", "lines": "text", "json": "json"}
+"""The treatment of output by `result` of the binding."""
 
-    def __init__(self, emit: Callable[[str], None]) -> None:
+
+class TextOutput:
+    """Passes standard output to the log as it comes, unless it is or begins like a JSON result."""
+
+    def __init__(self, emit: Callable[[str], None], result: str = "", encoding: str = "") -> None:
         self._lines = LineSplitter(emit)
         self._begin = b""
-        self._kind: Literal["open", "text", "json"] = "open"
+        self._kind: Literal["open", "text", "json"] = _KINDS.get(result, "open")
+        self._decoder = codecs.getincrementaldecoder(encoding)("replace") if encoding else None
 
     def feed(self, data: bytes) -> None:
+        if self._decoder is not None:
+            data = self._decoder.decode(data).encode("utf-8", "replace")
         if self._kind == "open":
             data = self._begin = self._begin + data
             self._kind = self._judge(data)
@@ -199,16 +180,22 @@ class TextOutput:
     def close(self, output: bytes | None) -> None:
         """End the output. `output` is all of it if it is not a result."""
         if self._kind != "text" and output is not None:
+            if self._decoder is not None:
+                self._decoder.reset()
+                output = self._decoder.decode(output, final=True).encode("utf-8", "replace")
             self._lines.feed(output)
         self._lines.close()
 
 
-def time_limit(call: NodeCall, own: float | None) -> float | None:
-    """Return the shorter limit of node and binding, in seconds; the override of an operator replaces both."""
+def time_limit(call: NodeCall, own: float | None, default: float | None = None) -> float | None:
+    """Return the shorter limit of node and binding, in seconds, or else `default`.
+
+    The override of an operator replaces all of them.
+    """
     if call.timeout_overridden:
         return call.timeout
     limits = [limit for limit in (call.timeout, own) if limit is not None]
-    return min(limits) if limits else None
+    return min(limits) if limits else default
 
 
 @asynccontextmanager
