@@ -11,8 +11,9 @@ import pytest
 
 from tests.store.seed import seeded
 from victor_engine.errors import NotFoundError, StoreError
-from victor_engine.store import queries
-from victor_engine.store.db import open_store
+from victor_engine.store import pragmas, queries
+from victor_engine.store.db import connect, open_store
+from victor_engine.store.repositories import meta
 from victor_engine.store.snapshot import SnapshotReader
 
 
@@ -145,3 +146,28 @@ async def test_an_unusual_path_works(tmp_path: Path) -> None:
     reader = SnapshotReader(folder / "victor.db")
     assert reader.read(runs) == 6
     reader.close()
+
+
+async def test_the_log_is_cut_after_a_long_query(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a backup or a long query reads, the write-ahead log only grows."""
+    monkeypatch.setattr(pragmas, "LOG_BYTES", 1_000_000)
+    path = tmp_path / "victor.db"
+    store = open_store(path)
+    store.begin_epoch()
+    store.start()
+
+    async def write(number: int) -> None:
+        await store.write(lambda tx: meta.put(tx, f"row{number}", "x" * 1_000_000))
+
+    reader = connect(path, readonly=True)
+    reader.execute("BEGIN")
+    reader.execute("SELECT COUNT(*) FROM runs").fetchone()
+    for number in range(20):
+        await write(number)
+    log = path.with_name("victor.db-wal")
+    assert log.stat().st_size > 20_000_000
+    reader.close()
+    for number in range(20, 23):
+        await write(number)
+    assert log.stat().st_size < 5_000_000
+    await store.close()

@@ -23,6 +23,7 @@ COMMANDS = {
     "plan": ("victor_engine.cli.deploy", "plan", "Compare the files with the versions in force."),
     "deploy": ("victor_engine.cli.deploy", "deploy", "Put the versions and schedules of the files in force."),
     "audit": ("victor_engine.cli.audit", "audit", "Export and verify the audit trail."),
+    "db": ("victor_engine.cli.db", "db", "Back up, restore and check the store."),
     "runs": (
         "victor_engine.cli.runs",
         "runs",

@@ -7,6 +7,9 @@ import sqlite3
 WRITER_CACHE_KB = 65_536
 """The page cache of the writer in KB. A large batch of schedules changes pages all over the file."""
 
+LOG_BYTES = 64 * 1024 * 1024
+"""The size in bytes to which the write-ahead log is cut when it begins anew."""
+
 
 def set_up_writer(connection: sqlite3.Connection) -> None:
     """Set up a connection that writes: a write-ahead log, and durable when a commit returns."""
@@ -14,6 +17,8 @@ def set_up_writer(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA wal_autocheckpoint = 4000")
+    # The log grows while a long query or a backup reads. Later it is cut to this size, not kept for ever.
+    connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
     connection.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KB}")
     # Otherwise the pages of a savepoint are written to a temporary file.
     connection.execute("PRAGMA temp_store = MEMORY")
@@ -54,6 +59,17 @@ def damage(connection: sqlite3.Connection) -> str | None:
     """Return the first damage that a quick check finds; None if it finds none."""
     (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     return None if found == "ok" else str(found)
+
+
+def all_damage(connection: sqlite3.Connection) -> list[str]:
+    """Return the damage that a full check finds in pages, indexes and references, at most 100 lines of each kind."""
+    found = [str(text) for (text,) in connection.execute("PRAGMA integrity_check(100)")]
+    damaged = [] if found == ["ok"] else found
+    for number, (table, row, parent, _) in enumerate(connection.execute("PRAGMA foreign_key_check")):
+        if number == 100:
+            break
+        damaged.append(f"row {row} of {table} refers to a row of {parent} that does not exist")
+    return damaged
 
 
 def optimize(connection: sqlite3.Connection) -> None:

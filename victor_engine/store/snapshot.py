@@ -45,10 +45,14 @@ class _Changed(Exception):
 
 
 class SnapshotReader:
-    """Reads consistent snapshots of the database at `path`. Safe to use from several threads."""
+    """Reads consistent snapshots of the database at `path`. Safe to use from several threads.
 
-    def __init__(self, path: Path) -> None:
+    With `any_schema` it also reads a store of an earlier release, as it is.
+    """
+
+    def __init__(self, path: Path, *, any_schema: bool = False) -> None:
         self.path = path
+        self._any_schema = any_schema
         self._wal = path.with_name(path.name + "-wal")
         self._shm = path.with_name(path.name + "-shm")
         self._lock = threading.Lock()
@@ -119,7 +123,8 @@ class SnapshotReader:
         )
         try:
             pragmas.refuse_writes(connection)
-            schema.check(connection, str(self.path))
+            if not self._any_schema:
+                schema.check(connection, str(self.path))
         except BaseException:
             connection.close()
             raise
