@@ -255,6 +255,9 @@ def test_templates_and_references() -> None:
     assert resolve_inputs({"p": "$ctx.a", "q": ["in $ctx.name!", "$ctx.no?"]}, state) == {
         "p": {"b": [1, 2]}, "q": ["in x!", None],
     }  # fmt: skip
+    optional = {"p": "$ctx.no?", "q": {"r": "$ctx.no.x?", "s": "a$ctx.no?b"}, "day": "$run.local_date?"}
+    assert resolve_inputs(optional, state) == {"q": {"s": "ab"}}
+    assert resolve_mapping({"x": "name?", "y": "no?"}, state) == ({"x": "x"}, ())
     with pytest.raises(NodeError, match=r"n: inputs\.p needs \$ctx\.nope"):
         resolve_inputs({"p": "$ctx.nope"}, state, "n")
     assert resolve_mapping({"x": "a.b", "y": "zz"}, state) == ({"x": [1, 2], "y": None}, ("zz",))

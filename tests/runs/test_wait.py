@@ -124,6 +124,15 @@ def test_an_invalid_instant_is_a_typed_failure(until: str) -> None:
     assert caught.value.retryable is False
 
 
+def test_an_optional_value_that_is_missing_is_left_out_or_refused() -> None:
+    probe = {"url": "http://x/", "headers": {"A": "$ctx.no?", "B": "b$ctx.no?"}}
+    wait = plan_wait(WaitNode(id="w", http=probe), {}, NOW, "UTC")
+    assert wait.http is not None
+    assert wait.http.headers == {"B": "b"}
+    with pytest.raises(NodeError, match=r"w: file is \$ctx\.no\?, which is not in the state"):
+        plan_wait(WaitNode(id="w", file="$ctx.no?"), {}, NOW, "UTC")
+
+
 async def test_a_timeout_fails_or_continues_as_timed_out(tmp_path: Path) -> None:
     clock = FakeClock(NOW)
     async with Bench(tmp_path, Work(), clock) as bench:

@@ -21,6 +21,10 @@ _ANY = re.compile(f"{_CONTEXT}|{REFERENCE}|{_PLACE.pattern}|{_RUN}")
 _SHOWN = re.compile(f"{_PLACE.pattern}|{_RUN}")
 
 
+_MISSING: Any = object()
+"""The value of an optional reference to a missing name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rendered:
     """A rendered template, and the names that the state does not have."""
@@ -75,20 +79,28 @@ def render(template: str, state: Mapping[str, Any]) -> Rendered:
 def resolve_inputs(inputs: Mapping[str, Any], state: Mapping[str, Any], node_id: str = "") -> dict[str, Any]:
     """Replace `$ctx.name` and `$run.name` references, at any depth. A value that is one reference keeps its type.
 
-    A missing name raises NodeError (MissingInputError), unless it is written `$ctx.name?`.
+    A missing name raises NodeError (MissingInputError), unless it is written `$ctx.name?`: then its key is left out,
+    an item of a list is None, and a part of a text is empty.
     `$secret.name` in `inputs` becomes a reference (`SecretText`); in text of the state it stays as it is.
     """
     state = with_references(state)
-    return {key: _resolve(value, state, f"{node_id}: inputs.{key}") for key, value in inputs.items()}
+    return _resolved_keys(inputs, state, f"{node_id}: inputs")
+
+
+def _resolved_keys(values: Mapping[str, Any], state: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return the values without the keys whose optional reference is missing."""
+    found = {key: _resolve(value, state, f"{where}.{key}") for key, value in values.items()}
+    return {key: value for key, value in found.items() if value is not _MISSING}
 
 
 def _resolve(value: Any, state: Mapping[str, Any], where: str) -> Any:
     if isinstance(value, str):
         return _filled(_REFERENCE, value, lambda match: _read(match, state, where))
     if isinstance(value, Mapping):
-        return {key: _resolve(item, state, f"{where}.{key}") for key, item in value.items()}
+        return _resolved_keys(value, state, where)
     if isinstance(value, list | tuple):
-        return [_resolve(item, state, f"{where}[{index}]") for index, item in enumerate(value)]
+        items = (_resolve(item, state, f"{where}[{index}]") for index, item in enumerate(value))
+        return [None if item is _MISSING else item for item in items]
     return value
 
 
@@ -96,6 +108,8 @@ def resolve_text(
     template: str, state: Mapping[str, Any], node_id: str, key: str
 ) -> tuple[Any, tuple[str, ...]]:
     """Replace `$ctx.name`, `$secret.name` and `{name}` in one pass. Return the text and the missing `{name}`.
+
+    The text is None if it is only an optional reference to a missing name.
 
     Inserted text is not rendered again: braces and references in text of the state stay as they are.
     """
@@ -115,7 +129,8 @@ def resolve_text(
             return missing_mark(name)
         return found if isinstance(found, SecretText) else as_text(found)
 
-    return _filled(_ANY, template, fill), tuple(missing)
+    filled = _filled(_ANY, template, fill)
+    return None if filled is _MISSING else filled, tuple(missing)
 
 
 def _filled(pattern: re.Pattern[str], text: str, fill: Callable[[re.Match[str]], Any]) -> Any:
@@ -134,7 +149,7 @@ def _filled(pattern: re.Pattern[str], text: str, fill: Callable[[re.Match[str]],
 def _inline(value: Any) -> str | SecretText:
     if isinstance(value, SecretText):
         return value
-    return "" if value is None else as_text(value)
+    return "" if value is None or value is _MISSING else as_text(value)
 
 
 def _read(match: re.Match[str], state: Mapping[str, Any], where: str) -> Any:
@@ -147,7 +162,7 @@ def _read(match: re.Match[str], state: Mapping[str, Any], where: str) -> Any:
         return lookup(state, name)
     except KeyError:
         if optional:
-            return None
+            return _MISSING
         raise NodeError(
             f"{where} needs $ctx.{name}, and the state has no {name!r}. Set it in the initial state or in an "
             f"earlier node, or write $ctx.{name}? if it may be missing",
@@ -163,7 +178,7 @@ def _of_run(name: str, optional: str | None, state: Mapping[str, Any], where: st
     if name in instant:
         return instant[name]
     if optional:
-        return None
+        return _MISSING
     has = f"has {', '.join(sorted(instant))}" if instant else "is not for an instant"
     raise NodeError(
         f"{where} needs $run.{name}, and the run {has}. Give a manual run an instant with --nominal, or write "
@@ -179,7 +194,7 @@ def resolve_mapping(
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Resolve `input_mapping`, names to dotted state keys. Return the values and the missing keys.
 
-    The value of a missing key is None. A key that ends in `?` may be missing.
+    The value of a missing key is None. A key that ends in `?` may be missing, and then has no value.
     """
     state = with_references(state)
     values: dict[str, Any] = {}
@@ -197,7 +212,7 @@ def resolve_mapping(
         try:
             values[name] = lookup(state, key)
         except KeyError:
-            values[name] = None
             if not source.endswith("?"):
+                values[name] = None
                 missing.append(key)
     return values, tuple(missing)

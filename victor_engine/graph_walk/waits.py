@@ -111,7 +111,18 @@ def plan_wait(node: WaitNode, state: Mapping[str, Any], now: datetime, timezone:
 
 
 def _resolved(node: WaitNode, key: str, value: Any, state: Mapping[str, Any]) -> Any:
-    """Return a text with its `$ctx.name`, `$secret.name` and `{name}` filled in. Raise NodeError if one is missing."""
+    """Return a text with its references filled in. Raise NodeError if one is missing, or if nothing is left."""
+    filled = _filled(node, key, value, state)
+    if filled is None:
+        raise _wait_error(node, f"{key} is {value}, which is not in the state, and a wait needs it")
+    return filled
+
+
+def _filled(node: WaitNode, key: str, value: Any, state: Mapping[str, Any]) -> Any:
+    """Return a text with its `$ctx.name`, `$secret.name` and `{name}` filled in. Raise NodeError if one is missing.
+
+    The result is None if the text is only an optional reference to a missing name.
+    """
     if not isinstance(value, str):
         return value
     filled, missing = resolve_text(value, state, node.id, key)
@@ -179,10 +190,11 @@ def _probe(node: WaitNode, state: Mapping[str, Any]) -> HttpProbe:
     given = node.http or {}
     statuses = given.get("status", "2xx")
     listed = statuses if isinstance(statuses, list) else [statuses]
-    headers = {
-        name: _text(_resolved(node, f"http.headers.{name}", value, state))
+    filled = {
+        name: _filled(node, f"http.headers.{name}", value, state)
         for name, value in (given.get("headers") or {}).items()
     }
+    headers = {name: _text(value) for name, value in filled.items() if value is not None}
     return HttpProbe(
         url=_text(_resolved(node, "http.url", given["url"], state)),
         method=given.get("method", "GET"),

@@ -137,7 +137,7 @@ def build_ask(
             missing.append(key)
     default = node.default_value
     if isinstance(default, str) and default.startswith("$ctx."):
-        default = shown(resolve_inputs({"default_value": default}, state, node.id)["default_value"])
+        default = shown(resolve_inputs({"default_value": default}, state, node.id).get("default_value"))
     first = next(iter(context.values()), None)
     recommendation = None
     if node.hitl_type == "override":
