@@ -49,6 +49,7 @@ test: $(TOOLS)
 # during work and commands, and checks their store after each kill. Takes half an hour or more.
 proof: $(TOOLS)
 	$(BIN)/python -m tests.engine.state_machine --examples 500
+	$(BIN)/python -m tests.engine.deployment_machine --examples 200
 	$(BIN)/python -m benchmarks.crash --kills 300
 
 lint: $(TOOLS)

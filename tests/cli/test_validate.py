@@ -98,3 +98,30 @@ def test_a_version_that_the_store_has_with_other_content_is_an_error(tmp_path: P
         assert "Differences: " in victor.out
     (victor.root / "workflows/w.yaml").write_text(flow("w", version="1.0.1").replace("x = 1", "x = 2"))
     assert victor("validate") == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "error"),
+    [
+        (flow("w", "", "1.0"), flow("w", "", "1.0.0").replace("x = 1", "x = 2"), "with a different content"),
+        (flow("w"), flow("w").replace("x = 1", "x = 2"), "Give each its own version"),
+        (flow("w", "every: 1h"), flow("w", "every: 2h"), "with a different schedule"),
+        (flow("w", "every: 1h", "1.0.0"), flow("w", "every: 2h", "2.0.0"), ""),
+        (flow("w", "every: 1h"), flow("w"), ""),
+    ],
+    ids=["content", "no version", "schedule", "two versions", "twin"],
+)
+def test_files_that_contradict_each_other_are_an_error_of_validate_and_plan(
+    tmp_path: Path, capsys: Capture, one: str, two: str, error: str
+) -> None:
+    """Otherwise the order of the files would decide what comes into force."""
+    victor = Victor(
+        workspace(tmp_path, {"victor.yaml": "{}\n", "workflows/one.yaml": one, "workflows/two.yaml": two}),
+        capsys,
+    )
+    for command in ("validate", "plan"):
+        assert victor(command) == (3 if error else 0)
+        assert error in victor.out + victor.err
+    if error:
+        assert f"is also declared by {victor.root}/workflows/one.yaml" in victor.err
+        assert victor("run", "w") == 4

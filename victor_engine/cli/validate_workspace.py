@@ -64,12 +64,35 @@ class _Workspace:
             yield from self._at(workflow, message, "warning")
         for workflow, spec in specs.items():
             yield from self._version(workflow, spec)
+        yield from self._declared_twice()
         for result in self._given.values():
             for name in result.workflows:
                 if not name.isprintable():
                     line, column = result.readers[name].place()
                     message = f"the name of workflow {name!r} has characters that cannot be displayed"
                     yield ProblemInfo("error", message, result.path, line, column, "Use visible characters")
+
+    def _declared_twice(self) -> Iterator[ProblemInfo]:
+        """Yield an error for each version that two files declare differently."""
+        from victor_engine.definition.checks.declared_twice import Declaration, declared_twice
+        from victor_engine.definition.content import checksum
+
+        found = [
+            Declaration(
+                name,
+                _normal(definition.version),
+                checksum(definition.content or {}),
+                definition.schedule,
+                result.path,
+            )
+            for result in sorted(self._all.values(), key=lambda result: result.path)
+            for name, definition in result.workflows.items()
+        ]
+        results = {result.path: result for result in self._given.values()}
+        for declared, message in declared_twice(found):
+            if declared.path in results:
+                line, column = results[declared.path].readers[declared.workflow].place()
+                yield ProblemInfo("error", message, declared.path, line, column)
 
     def _specs(self) -> dict[str, ScheduleSpec]:
         from victor_engine.scheduling.declarations import spec_from_block
@@ -86,17 +109,12 @@ class _Workspace:
 
     def _versions(self, workflow: str) -> set[str]:
         """Return the versions of a workflow in the files and in the store."""
-        from victor_engine.errors import DefinitionError
-        from victor_engine.versioning.catalog import normal_version
-
         found = set(self._stored.get(workflow, ()))
         for result in self._all.values():
             definition = result.workflows.get(workflow)
-            if definition is not None and definition.version is not None:
-                try:
-                    found.add(normal_version(definition.version))
-                except DefinitionError:
-                    continue  # it is reported with its file
+            version = _normal(definition.version) if definition is not None else None
+            if version is not None:
+                found.add(version)
         return found
 
     def _version(self, workflow: str, spec: ScheduleSpec) -> Iterator[ProblemInfo]:
@@ -121,3 +139,14 @@ class _Workspace:
                 line, column = place_of(message, result.schedules[workflow])
                 text = f"workflow {workflow!r}: {message}"
                 yield ProblemInfo(severity, text, result.path, line, column)  # type: ignore[arg-type]
+
+
+def _normal(version: str | None) -> str | None:
+    """Return the normal form of a version. One that is not valid, which its file reports, stays as it is."""
+    from victor_engine.errors import DefinitionError
+    from victor_engine.versioning.catalog import normal_version
+
+    try:
+        return normal_version(version) if version is not None else None
+    except DefinitionError:
+        return version

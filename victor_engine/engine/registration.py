@@ -12,6 +12,7 @@ from typing import Any
 from victor_engine import jsonio
 from victor_engine.api import ProblemInfo, ScheduleSpec
 from victor_engine.clock import to_us
+from victor_engine.definition.checks.declared_twice import Declaration, declared_twice
 from victor_engine.engine import removed_workflows
 from victor_engine.engine.loaded_workspace import Workspace
 from victor_engine.errors import UsageError, VictorError
@@ -104,7 +105,11 @@ def look(connection: sqlite3.Connection, workspace: Workspace) -> Changes:
                 plan.conflicts.add(piece.name)
         else:
             plan.good.append(piece)
+    plan.problems += _declared_twice(plan.good)
     refused = {name for name, _ in plan.problems}
+    # A workflow is deployed whole or not at all.
+    plan.good = [piece for piece in plan.good if piece.name not in refused]
+    plan.new = [piece for piece in plan.new if piece.name not in refused]
     applied = declared(plan.good)
     for name, piece in applied.items():
         if piece.spec is not None:
@@ -113,8 +118,6 @@ def look(connection: sqlite3.Connection, workspace: Workspace) -> Changes:
         if piece.spec is None or (known_spec is not None and not describe_changes(known_spec, piece.spec)):
             plan.settled.add(name)
     for name, piece in in_force(plan.good).items():
-        if name in refused:
-            continue
         current = definitions.in_force(connection, name)
         known = catalog.find_registered(connection, piece, piece.checksum)
         if known is not None and current is not None and known.definition_id == current[0]:
@@ -131,6 +134,22 @@ def look(connection: sqlite3.Connection, workspace: Workspace) -> Changes:
     plan.vanished = removed_workflows.find(connection, search, set(pieces))
     plan.problems += plan.vanished.problems
     return plan
+
+
+def _declared_twice(pieces: Iterable[WorkflowPiece]) -> Iterator[Problem]:
+    """Yield an error for each version that two files declare differently."""
+    declarations = (
+        Declaration(
+            piece.name,
+            catalog.normal_version(piece.version) if piece.version is not None else None,
+            piece.checksum,
+            piece.spec,
+            piece.path,
+        )
+        for piece in pieces
+    )
+    for found, message in declared_twice(declarations):
+        yield found.workflow, ProblemInfo(severity="error", message=message, path=found.path)
 
 
 def _may_be_declared(
