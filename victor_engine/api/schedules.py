@@ -52,7 +52,8 @@ class Expect(Struct, frozen=True, omit_defaults=True):
 class ScheduleSpec(Struct, frozen=True, omit_defaults=True):
     """The stored settings of a schedule: times, initial state and policies. Durations are seconds.
 
-    Exactly one of `cron`, `every_seconds`, `at` or `after` is set.
+    Exactly one of `cron`, `every_seconds`, `at` or `after` is set. With `every_at`, a wall time such as `09:00`, the
+    interval is of whole days in the time zone of the schedule; without it, `every_seconds` is elapsed time.
     """
 
     workflow: str
@@ -79,6 +80,7 @@ class ScheduleSpec(Struct, frozen=True, omit_defaults=True):
     exclude: tuple[str, ...] = ()  # names of exclusion calendars
     expect: Expect | None = None
     pause_after_failures: int | None = None  # consecutive failed runs
+    every_at: str | None = None  # the wall time of an interval of whole days
 
 
 class PauseInfo(Struct, frozen=True, omit_defaults=True):

@@ -77,7 +77,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 @scheduler.command("add")
 @click.argument("workflow")
 @click.option("--cron", help='Cron expression with five fields, or an alias: "0 9 * * 1-5", "@daily".')
-@click.option("--every", help="Interval: 45m, 4h.")
+@click.option("--every", help="Interval: 45m, 4h, '2 weeks at 09:00'.")
 @click.option("--at", help="One time: 2026-03-31T09:00.")
 @click.option("--timezone", "--tz", default=None, help="IANA name of the time zone; default: UTC.")
 @click.option("--state", metavar="JSON", help="Initial state of each run as a JSON object.")
@@ -302,7 +302,7 @@ def pause(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A key of a schedule: block; YAML value."
 )
 @click.option("--cron", help="New cron expression.")
-@click.option("--every", help="New interval.")
+@click.option("--every", help="New interval: 45m, 4h, '2 weeks at 09:00'.")
 @click.option("--at", help="New time of a schedule that fires once.")
 @click.option("--timezone", "--tz", default=None, help="New time zone, an IANA name.")
 @click.option("--state", metavar="JSON", help="New initial state of each run as a JSON object.")

@@ -144,6 +144,10 @@ def _node(node_type: str) -> dict[str, Any]:
 
 
 _DURATION = {"type": ["number", "string"]}
+_EVERY = {
+    "type": ["number", "string"],
+    "description": "Seconds, a duration such as 4h, or days or weeks at a wall time: 2 weeks at 09:00",
+}
 _NAMES = {"type": ["string", "array"], "items": {"type": "string"}}
 _MOMENT = {"type": "string"}
 
@@ -152,8 +156,8 @@ SCHEDULE: dict[str, Any] = {
     "additionalProperties": False,
     "properties": {
         "cron": {"type": "string"},
-        "every": _DURATION,
-        "interval": _DURATION,
+        "every": _EVERY,
+        "interval": _EVERY,
         "anchor": _MOMENT,
         "at": _MOMENT,
         "once": _MOMENT,

@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+from victor_engine.errors import UsageError
 from victor_engine.scheduling.cron_fields import (
     DAY,
     FIELDS,
@@ -30,6 +31,7 @@ from victor_engine.scheduling.cron_fields import (
 )
 from victor_engine.scheduling.describe import describe
 from victor_engine.scheduling.timezones import CALENDAR_CHANGE, Zone, zone_table
+from victor_engine.scheduling.wall_interval import WallInterval, wall_interval_text
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_ZERO = date(1970, 1, 1).toordinal()
@@ -69,13 +71,15 @@ class CronSchedule:
 
     `minute`, `hour`, `day_of_month`, `month` and `day_of_week` (0 is Sunday) are sets of numbers.
     For an interval that divides neither hour nor day, `interval` is its length in seconds and the
-    instants are multiples of it since midnight UTC of 1970-01-01.
+    instants are multiples of it since midnight UTC of 1970-01-01. `wall` is set for an interval of whole days at a
+    wall time.
     """
 
     expression: str
     timezone: str = "UTC"
     interval: int | None = None
     fields: tuple[ParsedField, ...] = field(default=(), repr=False)
+    wall: WallInterval | None = field(default=None, repr=False)
     _months: dict[int, int] = field(default_factory=dict, repr=False, compare=False)
 
     # --- construction --------------------------------------------------------------------------
@@ -114,11 +118,16 @@ class CronSchedule:
         *,
         weeks: float = 0,
         tz: str = "UTC",
+        at: str | None = None,
+        anchor: datetime | None = None,
     ) -> CronSchedule:
         """Return the schedule of an interval.
 
         An interval that divides the hour or the day is aligned to the wall clock; another one is exact elapsed time.
-        Raise ValueError if the interval is not a positive whole number of seconds.
+        With `at`, a wall time such as `09:00`, the interval is of whole days, from the day of `anchor` (default: today)
+        on, and keeps the wall time across clock changes.
+
+        Raise ValueError if the interval is not a positive whole number of seconds, or with `at` of days.
         """
         try:
             total = timedelta(
@@ -131,6 +140,15 @@ class CronSchedule:
         whole = round(total)
         if abs(whole - total) > 1e-9:
             raise ValueError(f"the interval must be a whole number of seconds, not {total:g}")
+        if at is not None:
+            try:
+                wall = WallInterval.create(zone_table(tz), whole, at, anchor or datetime.now(UTC))
+            except UsageError as error:
+                raise ValueError(error.message) from None
+            every = tuple(parse_field("*", spec) for spec in FIELDS)
+            return cls(f"every {wall_interval_text(whole, at)}", tz, whole, every, wall)
+        if anchor is not None:
+            raise ValueError("anchor needs at, a wall time such as 09:00")
         if whole % 60 == 0 and 3600 % whole == 0 and whole < 3600:
             return cls.from_cron(f"*/{whole // 60} * * * *", tz)
         if whole == 3600:
@@ -181,7 +199,7 @@ class CronSchedule:
 
     def describe(self) -> str:
         """Return the description of the schedule in plain English."""
-        return describe(self.fields, self.interval)
+        return self.expression if self.wall is not None else describe(self.fields, self.interval)
 
     # --- instants ------------------------------------------------------------------------------
 
@@ -218,6 +236,9 @@ class CronSchedule:
 
     def next_seconds(self, after: int) -> int | None:
         """Return the next instant after `after`, both in whole seconds since the epoch."""
+        if self.wall is not None:
+            found = self.wall.next_after(_EPOCH + timedelta(seconds=after))
+            return None if found is None else _seconds(found)
         if self.interval is not None:
             return (after // self.interval + 1) * self.interval
         return self._next_wall_clock(after) if self.follows_wall_clock else self._next_fixed(after)
@@ -339,7 +360,7 @@ class CronSchedule:
         return joined & valid
 
     def __hash__(self) -> int:
-        return hash((self.expression, self.timezone, self.interval))
+        return hash((self.expression, self.timezone, self.interval, self.wall))
 
     def to_data(self) -> dict[str, Any]:
         return {"expression": self.expression, "timezone": self.timezone, "interval": self.interval}

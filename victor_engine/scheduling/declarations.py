@@ -18,6 +18,7 @@ from victor_engine.scheduling.cron import same_times
 from victor_engine.scheduling.spec_clauses import duration, read_after, read_expect
 from victor_engine.scheduling.timezones import get_zone, zone_table
 from victor_engine.scheduling.timing import Timing
+from victor_engine.scheduling.wall_interval import is_wall_interval, read_wall_interval
 
 KEYS = frozenset(
     {
@@ -132,7 +133,10 @@ def spec_from_block(
             raise UsageError(f"must be at least 1, not {value}")
         return whole(value)
 
-    def above_zero(value: Any) -> float:
+    def interval(value: Any) -> float:
+        if is_wall_interval(value):
+            seconds, fields["every_at"] = read_wall_interval(value)
+            return seconds
         if duration(value) < 1:
             raise UsageError(f"{value!r} is less than a second; an interval must be at least one second")
         return duration(value)
@@ -154,7 +158,7 @@ def spec_from_block(
         problems.append(f"schedule.timezone: {error}")
         zone = ZoneInfo("UTC")
     take("cron", lambda value: " ".join(str(value).split()), "cron")
-    take("every_seconds", above_zero, "every", "interval")
+    take("every_seconds", interval, "every", "interval")
     take("anchor", lambda value: parse_instant(value, zone), "anchor")
     take("at", lambda value: parse_at(value, zone), "at", "once")
     take("after", read_after, "after")
@@ -201,7 +205,7 @@ def changed_spec(spec: ScheduleSpec, block: Mapping[str, Any]) -> tuple[Schedule
     ways |= {"after": "after"}
     given = {key: value for key, value in block.items() if value is not None}
     dropped = [key for key, value in block.items() if value is None]
-    base: dict[str, Any] = {"timezone": spec.timezone}
+    base: dict[str, Any] = {} if "tz" in given else {"timezone": spec.timezone}
     if not given.keys() & ways.keys():
         # The reader requires times; any will do to read the other keys.
         base["cron"] = "@yearly"
@@ -218,6 +222,7 @@ def changed_spec(spec: ScheduleSpec, block: Mapping[str, Any]) -> tuple[Schedule
     if given.keys() & ways.keys():
         way = next(ways[key] for key in given if key in ways)
         changes.update({name: None for name in set(ways.values()) if name != way})
+        changes["every_at"] = read.every_at
     found = msgspec.structs.replace(spec, **changes)
     try:
         Timing(found, "0" * 12, datetime(2026, 1, 1, tzinfo=UTC))
@@ -246,6 +251,8 @@ def schedule_id(spec: ScheduleSpec) -> str:
         msgspec.to_builtins(spec.after) if spec.after is not None else [], spec.timezone,
         spec.version, spec.initial_state,
     ]  # fmt: skip
+    if spec.every_at is not None:  # the ids of other schedules stay as they were without this field
+        identity.append(spec.every_at)
     return jsonio.digest(identity)[:12]
 
 

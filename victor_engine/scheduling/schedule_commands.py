@@ -210,7 +210,7 @@ def _same_times(one: ScheduleSpec, other: ScheduleSpec) -> bool:
 def _times(spec: ScheduleSpec) -> tuple[Any, ...]:
     """Return the fields of a spec beside `cron` that determine when a schedule is due."""
     return (
-        spec.every_seconds, spec.anchor, spec.at, spec.after, spec.timezone, spec.start_date,
+        spec.every_seconds, spec.every_at, spec.anchor, spec.at, spec.after, spec.timezone, spec.start_date,
         spec.end_date, spec.jitter,
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The instants of a schedule's spec: cron, exact intervals, once."""
+"""The instants of a schedule's spec: cron, intervals, once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from victor_engine.scheduling.cron import CronSchedule
 from victor_engine.scheduling.describe import after_words, elapsed
 from victor_engine.scheduling.fire_counts import count as count_cron
 from victor_engine.scheduling.spec_clauses import check_after, check_expect
-from victor_engine.scheduling.timezones import get_zone
+from victor_engine.scheduling.timezones import get_zone, zone_table
+from victor_engine.scheduling.wall_interval import WallInterval, wall_interval_text
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
@@ -77,6 +78,13 @@ class Timing:
         if spec.every_seconds is not None and spec.every_seconds < 1:
             raise UsageError(f"every must be at least one second, not {spec.every_seconds:g}")
         self._anchor = (spec.anchor or created_at).replace(microsecond=0)
+        self._wall: WallInterval | None = None
+        if spec.every_at is not None:
+            if spec.every_seconds is None:
+                raise UsageError("every_at needs every_seconds")
+            self._wall = WallInterval.create(
+                zone_table(spec.timezone), spec.every_seconds, spec.every_at, self._anchor
+            )
 
     @staticmethod
     def from_spec(spec: ScheduleSpec, schedule_id: str, created_at: datetime) -> Timing:
@@ -89,6 +97,9 @@ class Timing:
         if self._cron is not None:
             zone = "" if spec.timezone == "UTC" else f" ({spec.timezone})"
             return f"{self._cron.describe()}{zone}"
+        if spec.every_seconds is not None and spec.every_at is not None:
+            zone = "" if spec.timezone == "UTC" else f" ({spec.timezone})"
+            return f"every {wall_interval_text(spec.every_seconds, spec.every_at)}{zone}"
         if spec.every_seconds is not None:
             return f"every {elapsed(spec.every_seconds)}"
         if spec.at is not None:
@@ -118,6 +129,8 @@ class Timing:
     def _raw(self, instant: datetime) -> datetime | None:
         if self._cron is not None:
             return self._cron.next_run(instant)
+        if self._wall is not None:
+            return self._wall.next_after(instant)
         if self.spec.every_seconds is not None:
             step = timedelta(seconds=self.spec.every_seconds)
             if instant < self._anchor:
@@ -129,7 +142,7 @@ class Timing:
 
     def nominal(self, instant: datetime) -> Nominal:
         """Return the nominal instant of an instant. A fire moved out of a gap has the wall time after the gap."""
-        if self.spec.every_seconds is not None:
+        if self.spec.every_seconds is not None and self._wall is None:
             return Nominal(instant, instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), 0)
         local = instant.astimezone(self._zone)
         text = local.strftime("%Y-%m-%dT%H:%M:%S" if local.second else "%Y-%m-%dT%H:%M")
@@ -151,6 +164,8 @@ class Timing:
 
     def previous_before(self, instant: datetime) -> datetime | None:
         """Return the last nominal instant before `instant`, also one before start_date; None if there is none."""
+        if self._wall is not None:
+            return self._wall.previous_before(instant)
         if self.spec.every_seconds is not None:
             found = instant - timedelta(seconds=self.spec.every_seconds)
             return found if found >= self._anchor else None
@@ -186,6 +201,8 @@ class Timing:
         if self._cron is not None:
             # Fires are whole seconds, and a fire at `after` does not count.
             return count_cron(self._cron, (after - _EPOCH) // _SECOND, (until - _EPOCH) // _SECOND)
+        if self._wall is not None:
+            return self._wall.count(after, until)
         if spec.every_seconds is not None:
             step = timedelta(seconds=spec.every_seconds)
             since = self._anchor

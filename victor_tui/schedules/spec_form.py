@@ -16,11 +16,13 @@ from victor_tui.schedules.extra_settings import interval_text, more_text, read_m
 
 Way = Literal["cron", "every", "once", "after"]
 WAYS: tuple[Way, ...] = get_args(Way)
+TIMES = ("cron", "every_seconds", "every_at", "at", "after")
+"""The members of a spec that have its times."""
 OVERLAPS: tuple[Overlap, ...] = get_args(Overlap)
 CATCHUPS: tuple[Catchup, ...] = get_args(Catchup)
 HINTS: Mapping[Way, str] = {
     "cron": "minute hour day month weekday, such as 30 6 * * mon-fri",
-    "every": "90s, 15m, 1h30m or 2d",
+    "every": "90s, 15m, 1h30m, 2d, or 2 weeks at 09:00",
     "once": "2026-03-10 14:00, in the time zone below",
     "after": "workflows separated by commas, or {workflows: [a, b], require: any, on: failure}",
 }
@@ -50,7 +52,7 @@ def fields_from(spec: ScheduleSpec) -> SpecFields:
     if spec.cron is not None:
         way, expression = "cron", spec.cron
     elif spec.every_seconds is not None:
-        way, expression = "every", interval_text(spec.every_seconds)
+        way, expression = "every", every_text(spec.every_seconds, spec.every_at)
     elif spec.at is not None:
         local = spec.at.astimezone(zone_or_utc(spec.timezone))
         seconds = ":%S" if local.second else ""
@@ -123,6 +125,7 @@ def spec_from(fields: SpecFields, base: ScheduleSpec | None) -> tuple[ScheduleSp
         "enabled": fields.enabled,
         "cron": None,
         "every_seconds": None,
+        "every_at": None,
         "at": None,
         "after": None,
     }
@@ -158,7 +161,7 @@ def spec_from(fields: SpecFields, base: ScheduleSpec | None) -> tuple[ScheduleSp
         return ScheduleSpec(**changes), errors
     same_time = was.expression == fields.expression and was.way == fields.way
     if same_time and base.timezone == changes["timezone"]:
-        changes.update({name: getattr(base, name) for name in ("cron", "every_seconds", "at", "after")})
+        changes.update({name: getattr(base, name) for name in TIMES})
     return msgspec.structs.replace(base, **changes), errors
 
 
@@ -171,16 +174,34 @@ def _timing(fields: SpecFields, zone: ZoneInfo) -> dict[str, Any]:
         case "cron":
             return {"cron": text}
         case "every":
-            from victor_engine.inputs import parse_duration
-
-            seconds = parse_duration(text)
-            if not seconds:
-                raise ValueError(f"Not an interval. Write {HINTS['every']}.")
-            return {"every_seconds": seconds}
+            return _every(text)
         case "once":
             return {"at": parse_once(text, zone)}
         case "after":
             return {"after": parse_after(text)}
+
+
+def every_text(seconds: float, at: str | None) -> str:
+    """Return the text of an interval: `1h30m`, or `2 weeks at 09:00`."""
+    from victor_engine.inputs import wall_interval_text
+
+    return interval_text(seconds) if at is None else wall_interval_text(seconds, at)
+
+
+def _every(text: str) -> dict[str, Any]:
+    from victor_engine.errors import UsageError
+    from victor_engine.inputs import is_wall_interval, parse_duration, read_wall_interval
+
+    if is_wall_interval(text):
+        try:
+            seconds, at = read_wall_interval(text)
+        except UsageError as error:
+            raise ValueError(error.message) from None
+        return {"every_seconds": seconds, "every_at": at}
+    found = parse_duration(text)
+    if not found:
+        raise ValueError(f"Not an interval. Write {HINTS['every']}.")
+    return {"every_seconds": found}
 
 
 def after_text(after: After | None) -> str:

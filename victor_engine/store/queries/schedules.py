@@ -40,6 +40,8 @@ def literal_summary(spec: ScheduleSpec, schedule_id: str, created_at: datetime) 
     """Return the fields of a spec as text, if no description is available."""
     if spec.cron is not None:
         return f"cron {spec.cron} ({spec.timezone})"
+    if spec.every_at is not None and spec.every_seconds is not None:
+        return f"every {spec.every_seconds / 86_400:g} days at {spec.every_at} ({spec.timezone})"
     if spec.every_seconds is not None:
         return f"every {spec.every_seconds:g} s"
     if spec.at is not None:
