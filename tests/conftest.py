@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 
@@ -19,6 +20,11 @@ from victor_engine.workers.process import WorkerProcess
 # run, so that a failure is caused by the change; elsewhere each run tries new examples.
 settings.register_profile("everywhere", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("everywhere")
+
+# The tests start hundreds of processes. Without compiled modules each of them would compile the product for half a second,
+# and each worker would rewrite the assertions of all tests.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # In this process, a change of a store without the lock of its aggregate root is an error.
 Store.transaction = LockedTx

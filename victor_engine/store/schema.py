@@ -11,7 +11,9 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable
+from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from victor_engine.clock import SystemClock
@@ -28,18 +30,22 @@ _AFTER: dict[str, Callable[[sqlite3.Connection], None]] = {
 """The functions that complete a migration for which SQL does not suffice, by its file."""
 
 
-def _migrations() -> list[tuple[int, str, str]]:
+@cache
+def _files() -> tuple[tuple[int, Traversable], ...]:
+    """Return the files of the migrations with their numbers, in order."""
     folder = resources.files("victor_engine.store") / "migrations"
-    found = [
-        (int(entry.name.split("_", 1)[0]), entry.name, entry.read_text("utf-8"))
-        for entry in folder.iterdir()
-        if entry.name.endswith(".sql")
-    ]
-    return sorted(found)
+    files = [entry for entry in folder.iterdir() if entry.name.endswith(".sql")]
+    return tuple(
+        sorted(((int(file.name.split("_", 1)[0]), file) for file in files), key=lambda found: found[0])
+    )
+
+
+def _migrations() -> list[tuple[int, str, str]]:
+    return [(number, file.name, file.read_text("utf-8")) for number, file in _files()]
 
 
 def newest_version() -> int:
-    return _migrations()[-1][0]
+    return _files()[-1][0]
 
 
 def check(connection: sqlite3.Connection, path: str) -> None:
