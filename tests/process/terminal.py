@@ -23,7 +23,8 @@ needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is no
 
 WITHIN = 60.0
 """Seconds within which whatever is waited for has come, on a slow and busy machine too."""
-_POLL = 0.02
+_POLL = 0.05
+"""Seconds between two looks. Each look starts a program, which takes time from the console."""
 _numbers = itertools.count()
 
 
@@ -167,6 +168,13 @@ class Terminal:
         """Return the screen, one line for each row; with control sequences for colours if `styled`."""
         return self._tmux("capture-pane", "-p", *(["-e"] if styled else []))
 
+    def _look(self) -> tuple[bool, str]:
+        """Return whether the program has ended, and the screen after that."""
+        dead, _, screen = self._tmux("display", "-p", "#{pane_dead}", ";", "capture-pane", "-p").partition(
+            "\n"
+        )
+        return dead == "1", screen
+
     def until(
         self, *wanted: str | Callable[[str], object], gone: Sequence[str] = (), within: float = WITHIN
     ) -> str:
@@ -183,12 +191,12 @@ class Terminal:
 
         limit = time.monotonic() + within
         while True:
-            over = time.monotonic() > limit or self.ended is not None
-            screen = self.screen()
+            over = time.monotonic() > limit
+            dead, screen = self._look()
             lacks = missing(screen)
             if not lacks:
                 return screen
-            if over:
+            if over or dead:
                 raise AssertionError(f"It never came to: {'; '.join(lacks)}\n{self._picture(screen)}")
             time.sleep(_POLL)
 
