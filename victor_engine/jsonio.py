@@ -11,6 +11,9 @@ import msgspec
 MAX_DEPTH = 100
 """The maximum nesting of untrusted JSON: more could exhaust the stack of recursive code."""
 
+MAX_SIZE = 16 * 1024 * 1024
+"""The maximum size, in bytes, of one value that a run stores: a result, a state or an answer."""
+
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -57,6 +60,19 @@ def _deep(raw: bytes) -> bool:
         if not left:
             return False
     return True
+
+
+def has_more_values(raw: bytes, maximum: int) -> bool:
+    """Return whether JSON text has more than `maximum` items of lists and objects. It may be invalid."""
+    if _values(raw) <= maximum:
+        return False
+    # Some of the signs may be in texts. Between an even and an odd quote is a text.
+    parts = raw.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
+    return sum(map(_values, parts[::2])) > maximum
+
+
+def _values(raw: bytes) -> int:
+    return raw.count(b",") + raw.count(b"[") + raw.count(b"{")
 
 
 def canonical(value: Any) -> bytes:

@@ -240,22 +240,13 @@ async def test_a_client_without_a_hello_message_is_refused(served: Served, text:
     writer.close()
 
 
-async def test_a_message_that_is_too_large_is_refused_in_both_directions(
-    served: Served, monkeypatch: pytest.MonkeyPatch
+async def test_a_response_that_is_too_large_is_an_error(
+    client: Client, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await served.port.ask()
     monkeypatch.setattr(protocol, "MAX_MESSAGE", 512)
-    small = PortServer(served.port, served.path.with_name("small.sock"))
-    await small.start()
-    reader, writer = await asyncio.open_unix_connection(str(small.path))
-    await one(reader)
-    writer.write(protocol.line({"hello": protocol.Hello(protocol=protocol.PROTOCOL)}))
-    writer.write(b'{"id":1,"method":"events","params":{"query":{}}}\n')
-    assert "larger than 64 MB" in (await one(reader))["error"]["message"]
-    writer.write(b" " * 20_000 + b"\n")
-    assert "larger than 64 MB" in (await one(reader))["error"]["message"]
-    writer.close()
-    await small.close()
+    with pytest.raises(UsageError, match="larger than 64 MB"):
+        await client.events(api.EventQuery())
 
 
 # --- the feed ------------------------------------------------------------------------------------
@@ -391,7 +382,7 @@ async def test_a_request_that_cannot_be_sent_keeps_the_connection(
     odd = {"text": "\ud800"}  # a lone surrogate cannot be encoded
     with pytest.raises(UsageError, match="start_run: cannot be sent"):
         await client.start_run("deploy", state=odd)
-    monkeypatch.setattr(protocol, "MAX_MESSAGE", 4096)
-    with pytest.raises(UsageError, match=r"start_run: .*larger than 64 MB"):
+    monkeypatch.setattr(protocol, "MAX_REQUEST", 4096)
+    with pytest.raises(UsageError, match=r"start_run: the request is larger than .* file"):
         await client.start_run("deploy", state={"x": "y" * 5000})
     assert isinstance(await client.engine(), EngineInfo)

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from msgspec import UNSET
+
+from victor_engine import jsonio
 from victor_engine.api import ProblemInfo, TrustInfo
 from victor_engine.config import is_trusted, trust
 from victor_engine.engine.loaded_workspace import Workspace
@@ -119,7 +122,11 @@ class CurrentWorkspace:
             )
 
     def masked(self, value: T) -> T:
-        """Return a value from a user with its secrets masked, because secrets are not stored."""
+        """Return a value from a user with its secrets masked, because secrets are not stored.
+
+        Raise UsageError if it is larger than a result may be.
+        """
+        check_size(value)
         return cast("T", self.bindings().secrets.masker.value(value))
 
     def declared(self) -> frozenset[tuple[str, str]]:
@@ -142,6 +149,22 @@ class CurrentWorkspace:
     def problems(self) -> Mapping[str, list[ProblemInfo]]:
         """Return the problems of the files by workflow."""
         return self.loaded.by_workflow
+
+
+def check_size(value: Any) -> None:
+    """Raise UsageError if a state or an answer is larger than a result may be, or not JSON."""
+    if value is UNSET:
+        return
+    try:
+        size = len(jsonio.dumps(value))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(f"the value cannot be encoded as JSON: {error}") from error
+    if size > jsonio.MAX_SIZE:
+        limit = jsonio.MAX_SIZE // (1024 * 1024)
+        raise UsageError(
+            f"a state or an answer has at most {limit} MB, and this has {size / (1024 * 1024):.1f}; put large values "
+            "into a file and give its path"
+        )
 
 
 async def read_files(path: Path) -> Workspace:

@@ -17,7 +17,7 @@ from victor_engine.api import (
     ScheduleSpec,
 )
 from victor_engine.domain import plans
-from victor_engine.engine.current_workspace import CurrentWorkspace
+from victor_engine.engine.current_workspace import CurrentWorkspace, check_size
 from victor_engine.engine.execution import Execution
 from victor_engine.engine.queries import RunQueries, ScheduleQueries
 from victor_engine.engine.queries.schedules import version_started
@@ -57,6 +57,7 @@ class ScheduleService:
 
     async def add_schedule(self, spec: ScheduleSpec, note: str = "") -> ScheduleAdded:
         actor = acting()
+        check_size(spec.initial_state)
         origin = actor.via if actor.via in ("console", "cli") else "python"
         await self._check_calendars(spec.exclude)
 
@@ -72,6 +73,7 @@ class ScheduleService:
         self, schedule_id: str, spec: ScheduleSpec, note: str = "", plan: str | None = None
     ) -> ScheduleInfo:
         actor = acting()
+        check_size(spec.initial_state)
         shown = (
             None if plan is None else plans.read_plan(plan, plan_fingerprints.EDIT, self._store.clock.now())
         )
@@ -101,7 +103,7 @@ class ScheduleService:
         self, schedule_id: str, state: dict[str, Any] | None = None, note: str = ""
     ) -> RunInfo:
         self._current.require_trust()
-        actor, resolve = acting(), self._execution.starting.resolve
+        actor, resolve, state = acting(), self._execution.starting.resolve, self._current.masked(state)
         commit = self._store.write(
             lambda tx: schedule_commands.trigger(
                 tx, schedule_id, resolve, actor=actor, state=state, note=note

@@ -157,8 +157,11 @@ class Connection:
             text = protocol.line(message)
         except (TypeError, ValueError) as error:
             raise UsageError(f"{name}: cannot be sent: {error}") from error
-        if len(text) > protocol.MAX_MESSAGE:
-            raise UsageError(f"{name}: the request is larger than 64 MB")
+        if len(text) > protocol.MAX_REQUEST:
+            raise UsageError(
+                f"{name}: the request is larger than {protocol.MAX_REQUEST // (1024 * 1024)} MB; put large values into "
+                "a file and send its path"
+            )
         self._writer.write(text)
         try:
             await self._writer.drain()

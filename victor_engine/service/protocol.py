@@ -17,7 +17,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import Struct
 
-from victor_engine import api
+from victor_engine import api, jsonio
 from victor_engine.api import port
 from victor_engine.api.port import PortMethod
 from victor_engine.service.identity import Claims
@@ -26,7 +26,13 @@ PROTOCOL = 1
 """The version of the protocol. Increase it if an older client could misinterpret a newer engine."""
 
 MAX_MESSAGE = 64 * 1024 * 1024
-"""Maximum bytes of one line, so that an error cannot fill the memory."""
+"""Maximum bytes of one line of the server, so that an error cannot fill the memory."""
+
+MAX_REQUEST = jsonio.MAX_SIZE + 1024 * 1024
+"""Maximum bytes of one line of a client: a state or an answer of maximum size, and the rest of the call."""
+
+MAX_VALUES = 200_000
+"""Maximum number of values in one line of a client, because each value costs memory and time."""
 
 QUEUED_EVENTS = 2000
 """Maximum events that wait for a slow subscriber before it gets a gap."""
@@ -108,6 +114,12 @@ def result_line(request: int, result: Any) -> bytes:
 
 def error_line(request: int, wire: dict[str, Any]) -> bytes:
     return line({"id": request, "error": wire})
+
+
+def check_values(frame: bytes) -> None:
+    """Raise ValueError if a message has more than `MAX_VALUES` values."""
+    if jsonio.has_more_values(frame, MAX_VALUES):
+        raise ValueError(f"it has more than {MAX_VALUES} values; put them into a file and send its path")
 
 
 def arguments(method: Method, raw: bytes | msgspec.Raw) -> dict[str, Any]:

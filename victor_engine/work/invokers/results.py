@@ -12,11 +12,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from victor_engine import jsonio
 from victor_engine.errors import NodeError, NodeTimeoutError
 from victor_engine.work.calls import NodeCall
 from victor_engine.work.retry import requested_delay
 
-MAX_OUTPUT = 16 * 1024 * 1024
+MAX_OUTPUT = jsonio.MAX_SIZE
 """Maximum size of a result, in bytes. A larger one is an error, because results are stored."""
 
 MAX_LINE = 16 * 1024
