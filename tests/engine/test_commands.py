@@ -62,8 +62,12 @@ async def until(world: World, run_id: str, *statuses: str) -> None:
 
 
 async def until_at(world: World, run_id: str, node: str) -> None:
+    """Wait until the command of the node runs. A run whose position is the node can still be queued."""
     async with asyncio.timeout(20):
-        while node not in (await world.engine.run(run_id)).run.current:
+        while True:
+            attempts = (await world.engine.run(run_id)).attempts
+            if any(each.node_id == node and each.status == "running" and each.pid for each in attempts):
+                return
             await asyncio.sleep(0.01)
 
 
