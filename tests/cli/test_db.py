@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import stat
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +131,8 @@ async def test_a_backup_replaces_no_file_and_leaves_none_after_an_error(
     assert "is the store itself" in capsys.readouterr().err
     link = tmp_path / "link.db"
     link.symlink_to(copy)
-    assert victor(root, "backup", str(link)) == 8
+    assert victor(root, "backup", str(link), "--force") == 8
+    assert "is not a regular file" in capsys.readouterr().err
     assert victor(root, "backup", str(tmp_path / "missing" / "copy.db")) == 2
     assert "is not a directory; create it" in capsys.readouterr().err
     assert not [name for name in os.listdir(tmp_path) if "partial" in name]
@@ -149,13 +153,13 @@ async def test_a_damaged_backup_is_not_restored(tmp_path: Path, capsys: pytest.C
     assert {path.name for path in (root / ".state").iterdir()} <= {"victor.db", "engine.lock"}
 
 
-def damage(path: Path, table: str) -> None:
-    """Overwrite the first page of a table with noise."""
+def damage(path: Path, table: str, page: int | None = None) -> None:
+    """Overwrite the first page of a table, or another page, with noise."""
     with opened(path) as connection:
-        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
         (size,) = connection.execute("PRAGMA page_size").fetchone()
     with path.open("r+b") as file:
-        file.seek((page - 1) * size)
+        file.seek(((page or root) - 1) * size)
         file.write(os.urandom(size))
 
 
@@ -183,3 +187,156 @@ async def test_secret_answers_need_their_key(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "other"))
     assert victor(root, "restore", str(copy), state=tmp_path / "second") == 0
     assert "1 secret answers cannot be read: they were encrypted with another key" in capsys.readouterr().err
+
+
+@contextmanager
+def changed(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a store to change it behind the back of the product, and close it with its log."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        yield connection
+
+
+def row_counts(path: Path) -> dict[str, int]:
+    with opened(path) as connection:
+        return dict(whole_store.row_counts(connection))
+
+
+async def test_a_sound_store_passes_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = workspace(tmp_path, FILES)
+    await seeded(root)
+    assert victor(root, "check") == 0
+    assert "sound" in capsys.readouterr().out
+    assert victor(root, "check", str(root / ".state" / "victor.db"), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["contents"]["runs"] == 2
+    with changed(root / ".state" / "victor.db") as connection:
+        connection.execute("UPDATE requests SET comment = 'changed' WHERE outcome IS NOT NULL")
+    assert victor(root, "check") == 9
+    assert "audit chain is NOT intact" in capsys.readouterr().out
+    assert victor(root, "backup", str(tmp_path / "copy.db")) == 9, (
+        "the copy is kept, and the exit code says it"
+    )
+    assert (tmp_path / "copy.db").exists()
+
+
+async def test_the_readable_rows_of_a_damaged_store_are_saved(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = workspace(tmp_path, FILES)
+    done, waiting = await seeded(root)
+    path = root / ".state" / "victor.db"
+    with changed(path) as connection:  # enough rows for a tree of pages
+        (run,) = connection.execute("SELECT key FROM runs WHERE id = ?", (done,)).fetchone()
+        connection.executemany(
+            "INSERT INTO logs (run_key, attempt_id, at, stream, text) VALUES (?, 1, 1, 'stdout', ?)",
+            [(run, f"{number} " + "x" * 400) for number in range(400)],
+        )
+    before = row_counts(path)
+    leaf = logs_leaf(path)
+    damage(path, "logs", leaf)
+
+    assert victor(root, "check") == 8
+    printed = capsys.readouterr().out
+    assert "rows are lost in logs" in printed
+    assert f"victor db check {path} --save FILE" in printed
+    saved = tmp_path / "saved.db"
+    assert victor(root, "check", "--save", str(saved)) == 8
+    assert f"victor db restore --force {saved}" in capsys.readouterr().out
+    after = row_counts(saved)
+    lost = before.pop("logs") - after.pop("logs")
+    assert 0 < lost < 20, "one page of rows is lost, not the rows before and after it"
+    assert after == before
+
+    assert victor(root, "restore", "--force", str(saved)) == 0
+    assert victor(root, "check") == 0
+    async with engine_on(root) as engine:
+        (asked,) = await engine.requests(RequestQuery())
+        await engine.answer(asked.id, asked.revision, Answer(outcome="approved"))
+        await until_end(engine, waiting)
+
+
+def logs_leaf(path: Path) -> int:
+    """Return a page in the middle of the table of the logs."""
+    with opened(path) as connection:
+        pages = connection.execute(
+            "SELECT pageno FROM dbstat WHERE name = 'logs' AND pagetype = 'leaf' ORDER BY path"
+        ).fetchall()
+    return int(pages[len(pages) // 2][0])
+
+
+async def test_lost_rows_take_their_details_with_them(tmp_path: Path) -> None:
+    root = workspace(tmp_path, FILES)
+    await seeded(root)
+    path = root / ".state" / "victor.db"
+    damage(path, "requests")
+    saved = tmp_path / "saved.db"
+    assert victor(root, "check", "--save", str(saved)) == 8
+    found = row_counts(saved)
+    assert (found["runs"], found["requests"], found["request_people"], found["votes"]) == (2, 0, 0, 0)
+    assert victor(root, "restore", "--force", str(saved)) == 0
+
+
+def test_a_file_without_a_store_cannot_be_saved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = workspace(tmp_path, FILES)
+    file = tmp_path / "noise.db"
+    file.write_bytes(os.urandom(20_000))
+    assert victor(root, "check", str(file)) == 8
+    assert "no row can be read" in capsys.readouterr().out
+    assert victor(root, "check", str(file), "--save", str(tmp_path / "saved.db")) == 8
+    assert "no table of the store can be read; restore a backup" in capsys.readouterr().err
+    assert not (tmp_path / "saved.db").exists()
+    assert victor(root, "check", str(tmp_path / "missing.db")) == 2
+
+
+async def test_the_size_by_table_and_the_space_that_a_vacuum_gives_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = workspace(tmp_path, FILES)
+    await seeded(root)
+    path = root / ".state" / "victor.db"
+    with changed(path) as connection:
+        connection.execute("INSERT INTO meta VALUES ('large', ?)", ("x" * 2_000_000,))
+    with changed(path) as connection:
+        connection.execute("DELETE FROM meta WHERE key = 'large'")
+    assert victor(root, "size", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["store"]["free"] > 1_900_000
+    assert {t["table"]: t["rows"] for t in found["store"]["tables"]}["runs"] == 2
+    assert victor(root, "size") == 0
+    assert "free on the disk" in capsys.readouterr().out
+    before = row_counts(path)
+    assert victor(root, "vacuum") == 0
+    assert path.stat().st_size < 1_000_000
+    assert row_counts(path) == before
+    assert victor(root, "check") == 0
+
+
+async def test_the_history_is_exported_without_secrets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = workspace(tmp_path, FILES)
+    done, waiting = await seeded(root)
+    capsys.readouterr()
+    assert victor(root, "export") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {line["id"]: line["status"] for line in lines if line["type"] == "run"} == {
+        done: "succeeded",
+        waiting: "waiting",
+    }
+    (answer,) = [line for line in lines if line["type"] == "event" and line["kind"] == "request.answered"]
+    assert answer["data"]["outcome"] == "approved"
+    assert answer["run_id"] == done
+    assert {line["type"] for line in lines} >= {
+        "version",
+        "run",
+        "attempt",
+        "request",
+        "vote",
+        "event",
+        "decision",
+    }
+    file = tmp_path / "history.jsonl"
+    assert victor(root, "export", "--type", "run", "--since", "2001-01-01", "--output", str(file)) == 0
+    assert [json.loads(line)["type"] for line in file.read_text().splitlines()] == ["run", "run"]
+    assert victor(root, "export", "--workflow", "none", "--until", "2001-01-01", "--output", str(file)) == 8
+    assert victor(root, "export", "--type", "secret") == 2
+    assert "the types are version, schedule" in capsys.readouterr().err

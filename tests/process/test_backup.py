@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sqlite3
 import sys
@@ -11,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.support import workspace
+from tests.engine.support import engine_on, workspace
+from tests.process.test_full_disk import fill, small_disk  # noqa: F401
 from tests.process.test_kill import attached, start_daemon
 from victor_engine.api import Port
+from victor_engine.cli.main import main
 from victor_engine.people.audit_verification import verify
 from victor_engine.store.maintenance.copying import opened
 
@@ -87,3 +90,18 @@ async def test_a_backup_under_load_has_every_acknowledged_change(tmp_path: Path)
         assert events(reference, last) == restored_events, "up to its instant, nothing is missing"
     finally:
         reference.close()
+
+
+async def test_a_backup_to_a_full_disk_leaves_nothing(
+    tmp_path: Path,
+    small_disk: Path,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = workspace(tmp_path, FILES)
+    async with engine_on(root) as engine:
+        await engine.start_run("count")
+    fill(small_disk)
+    words = ["--workspace", str(root), "--state-dir", str(root / ".state"), "db", "backup", str(small_disk)]
+    assert main(words) == 8
+    assert "disk is full; make room there, or give another file" in capsys.readouterr().err
+    assert os.listdir(small_disk) == ["filler"]

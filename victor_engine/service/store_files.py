@@ -1,8 +1,9 @@
-"""Work on the files of a store, as the user of the engine: back up, restore, check."""
+"""Work on the files of a store, as the user of the engine: back up, restore, check, measure, vacuum."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,8 +20,11 @@ from victor_engine.people.secret_answers import key_path, read_key
 from victor_engine.service.engine_lock import EngineLock
 from victor_engine.service.paths import Paths, workspace_name
 from victor_engine.store import pragmas, schema
-from victor_engine.store.maintenance import copying
+from victor_engine.store.db import connect
+from victor_engine.store.maintenance import copying, salvage, sizes
 from victor_engine.store.maintenance.copying import CopyInfo
+from victor_engine.store.maintenance.salvage import TableRows
+from victor_engine.store.maintenance.sizes import StoreSize
 from victor_engine.store.queries import whole_store
 from victor_engine.store.snapshot import SnapshotReader
 
@@ -41,6 +45,29 @@ class RestoreInfo(msgspec.Struct, frozen=True):
     copy: CopyInfo
     replaced: str | None
     notes: tuple[str, ...] = ()
+
+
+class CheckInfo(msgspec.Struct, frozen=True):
+    """The result of a check. Without `damage` the store is sound.
+
+    `tables` counts the rows that can be read, and `saved` is the file that got them.
+    """
+
+    path: str
+    damage: tuple[str, ...]
+    audit_intact: bool | None = None
+    contents: whole_store.Contents | None = None
+    tables: tuple[TableRows, ...] = ()
+    saved: str | None = None
+
+
+class SizeInfo(msgspec.Struct, frozen=True):
+    """The sizes in bytes of a store and of the files of its state directory, and the free bytes of the disk."""
+
+    path: str
+    store: StoreSize
+    files: dict[str, int]
+    disk_free: int
 
 
 def back_up(paths: Paths, target: Path, now: datetime, *, replace: bool = False) -> BackupInfo:
@@ -114,6 +141,76 @@ def stopped(paths: Paths) -> Iterator[None]:
         ) from None
     with lock:
         yield
+
+
+def check(paths: Paths, file: Path | None = None, save: Path | None = None) -> CheckInfo:
+    """Check a store, or the store in `file`: its pages, indexes, references and audit chain.
+
+    If it is damaged, count the rows that can be read, and write them as a new store to `save`.
+    """
+    if file is not None and not file.is_file():
+        raise UsageError(f"{file}: the file does not exist; give the path of a store or of a backup")
+    path = paths.db_path if file is None else file
+
+    def examine(connection: sqlite3.Connection) -> CheckInfo:
+        damage = copying.damage_of(connection)
+        if not damage:
+            return CheckInfo(str(path), (), _audit_intact(connection), whole_store.contents(connection))
+        if save is None:
+            return CheckInfo(str(path), tuple(damage), tables=tuple(salvage.readable(connection)))
+        with copying.new_file(save) as partial:
+            saved = salvage.save(connection, partial)
+            with copying.opened(partial) as fresh:
+                intact = _audit_intact(fresh)
+                found = copying.require_sound(fresh, save)
+        return CheckInfo(str(path), tuple(damage), intact, found, tuple(saved), str(save))
+
+    try:
+        if file is None:
+            return read(paths, examine)
+        reader = SnapshotReader(path, any_schema=True)
+        try:
+            return reader.read(examine)
+        finally:
+            reader.close()
+    except StoreError as error:
+        if not isinstance(error.__cause__, sqlite3.DatabaseError) or save is not None:
+            raise
+        return CheckInfo(str(path), (str(error.__cause__),))
+
+
+def vacuum(paths: Paths) -> tuple[int, int]:
+    """Write the store anew without free pages, and return its sizes in bytes before and after. No engine may run."""
+    with stopped(paths):
+        path = paths.db_path
+        if not path.exists():
+            raise StoreError(f"{path} does not exist; nothing was changed")
+        before = path.stat().st_size
+        free = shutil.disk_usage(path.parent).free
+        connection = connect(path)
+        try:
+            size, count, unused = pragmas.usage(connection)
+            needed = size * (count - unused)
+            if free < needed:
+                raise StoreError(
+                    f"{path.parent} has {free} bytes free, and the new file needs {needed}; make room there. Nothing was "
+                    "changed"
+                )
+            with copying.new_file(path, replace=True) as partial:
+                pragmas.vacuum_into(connection, partial)
+                with copying.opened(partial) as fresh:
+                    copying.require_sound(fresh, path)
+                connection.close()  # and with it the write-ahead log of the old file
+        finally:
+            connection.close()
+        return before, path.stat().st_size
+
+
+def size(paths: Paths) -> SizeInfo:
+    """Return the size of the store by table, and of the other files of the state directory."""
+    found = read(paths, sizes.of_tables)
+    files = {path.name: path.stat().st_size for path in sorted(paths.state_dir.iterdir()) if path.is_file()}
+    return SizeInfo(str(paths.db_path), found, files, shutil.disk_usage(paths.state_dir).free)
 
 
 def restore(paths: Paths, source: Path, now: datetime, *, replace: bool = False) -> RestoreInfo:
@@ -201,4 +298,16 @@ def _restore_notes(found: whole_store.Contents) -> Iterator[str]:
             )
 
 
-__all__ = ["BackupInfo", "RestoreInfo", "back_up", "read", "restore", "stopped"]
+__all__ = [
+    "BackupInfo",
+    "CheckInfo",
+    "RestoreInfo",
+    "SizeInfo",
+    "back_up",
+    "check",
+    "read",
+    "restore",
+    "size",
+    "stopped",
+    "vacuum",
+]

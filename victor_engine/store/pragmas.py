@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
 WRITER_CACHE_KB = 65_536
 """The page cache of the writer in KB. A large batch of schedules changes pages all over the file."""
@@ -70,6 +71,39 @@ def all_damage(connection: sqlite3.Connection) -> list[str]:
             break
         damaged.append(f"row {row} of {table} refers to a row of {parent} that does not exist")
     return damaged
+
+
+def columns(connection: sqlite3.Connection, table: str) -> list[tuple[str, int]]:
+    """Return the stored columns of a table, each with its rank in the primary key; 0 for none."""
+    return [(row[1], row[5]) for row in connection.execute(f'PRAGMA table_info("{table}")')]
+
+
+def broken_references(connection: sqlite3.Connection) -> list[tuple[str, int | None]]:
+    """Return table and row id of each row that refers to a row that does not exist."""
+    return [(table, row) for table, row, *_ in connection.execute("PRAGMA foreign_key_check")]
+
+
+def references(connection: sqlite3.Connection, table: str) -> list[tuple[str, str, str]]:
+    """Return parent table, column and parent column of each reference of a table."""
+    return [(row[2], row[3], row[4]) for row in connection.execute(f'PRAGMA foreign_key_list("{table}")')]
+
+
+def load_fast(connection: sqlite3.Connection) -> None:
+    """Set up a connection that fills a new file, which is deleted after an error."""
+    for setting in ("journal_mode = OFF", "synchronous = OFF", "foreign_keys = OFF"):
+        connection.execute(f"PRAGMA {setting}")
+
+
+def vacuum_into(connection: sqlite3.Connection, target: Path) -> None:
+    """Write the database without free pages to the empty file `target`, as one file without a log."""
+    connection.execute("VACUUM INTO ?", (str(target),))
+
+
+def usage(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """Return the page size in bytes, the number of pages, and the number of free pages."""
+    names = ("page_size", "page_count", "freelist_count")
+    size, count, free = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+    return size, count, free
 
 
 def optimize(connection: sqlite3.Connection) -> None:

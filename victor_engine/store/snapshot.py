@@ -90,7 +90,7 @@ class SnapshotReader:
                 result = query(connection)
             finally:
                 if connection.in_transaction:
-                    connection.execute("COMMIT")
+                    connection.execute("ROLLBACK")  # a COMMIT fails after damage was read
         except Exception:
             if still and self._state() != (still, stamp):
                 raise _Changed from None

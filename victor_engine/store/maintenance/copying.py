@@ -15,6 +15,7 @@ import msgspec
 from victor_engine.errors import StoreError
 from victor_engine.private import open_file
 from victor_engine.store import pragmas
+from victor_engine.store.outage import storage_code
 from victor_engine.store.queries import whole_store
 from victor_engine.store.queries.whole_store import Contents
 
@@ -35,6 +36,8 @@ def new_file(target: Path, *, replace: bool = False) -> Iterator[Path]:
     """
     if not replace and os.path.lexists(target):
         raise StoreError(f"{target} exists already; give another file, or --force to replace it")
+    if os.path.lexists(target) and (target.is_symlink() or not target.is_file()):
+        raise StoreError(f"{target} is not a regular file, so it is not replaced; give another file")
     partial = target.with_name(f".{target.name}.partial")
     try:
         _remove(partial)  # of a process that was killed
@@ -84,6 +87,10 @@ def copy(source: sqlite3.Connection, target: Path) -> None:
     try:
         source.backup(connection)
         pragmas.keep_in_one_file(connection)
+    except sqlite3.OperationalError as error:
+        # Not an error of SQLite for the reader of the source, which would read again.
+        code = errno.ENOSPC if storage_code(error) == sqlite3.SQLITE_FULL else errno.EIO
+        raise OSError(code, str(error), str(target)) from error
     finally:
         connection.close()
 
@@ -100,16 +107,24 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def require_sound(connection: sqlite3.Connection, path: Path | str) -> Contents:
-    """Return the contents of a store. Raise StoreError if it is damaged, or is not a store of this product."""
+def damage_of(connection: sqlite3.Connection) -> list[str]:
+    """Return the damage of a store; empty if it is sound and a store of this product."""
     try:
         found = pragmas.all_damage(connection)
         if not found:
-            return whole_store.contents(connection)
+            whole_store.contents(connection)
     except sqlite3.DatabaseError as error:
-        found = [str(error)]
-    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-    raise StoreError(f"{path} is damaged or is not a store: {found[0]}{more}")
+        return [str(error)]
+    return found
+
+
+def require_sound(connection: sqlite3.Connection, path: Path | str) -> Contents:
+    """Return the contents of a store. Raise StoreError if it is damaged, or is not a store of this product."""
+    found = damage_of(connection)
+    if found:
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        raise StoreError(f"{path} is damaged or is not a store: {found[0]}{more}")
+    return whole_store.contents(connection)
 
 
 def sync(path: Path) -> None:
@@ -121,4 +136,4 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-__all__ = ["CopyInfo", "copy", "new_file", "opened", "require_sound", "sync"]
+__all__ = ["CopyInfo", "copy", "damage_of", "new_file", "opened", "require_sound", "sync"]

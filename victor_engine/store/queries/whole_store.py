@@ -58,3 +58,32 @@ def has_table(connection: sqlite3.Connection, name: str) -> bool:
         "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)
     )
     return bool(found.fetchone()[0])
+
+
+def row_counts(connection: sqlite3.Connection) -> list[tuple[str, int]]:
+    """Return the number of rows of each table."""
+    names = connection.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
+    ).fetchall()
+    return [(name, connection.execute(f'SELECT COUNT(*) FROM "{name}"').fetchone()[0]) for (name,) in names]
+
+
+def table_bytes(connection: sqlite3.Connection) -> dict[str, int] | None:
+    """Return the bytes of each table with its indexes; None if SQLite was built without the table `dbstat`."""
+    try:
+        return dict(
+            connection.execute(
+                "SELECT m.tbl_name, SUM(s.pgsize) FROM dbstat s JOIN sqlite_master m ON m.name = s.name"
+                " WHERE s.aggregate = 1 GROUP BY m.tbl_name"
+            )
+        )
+    except sqlite3.OperationalError:
+        return None
+
+
+def run_times(connection: sqlite3.Connection) -> tuple[int | None, int | None]:
+    """Return the instants of the first and the last run."""
+    found: tuple[int | None, int | None] = connection.execute(
+        "SELECT (SELECT MIN(created_at) FROM runs), (SELECT MAX(created_at) FROM runs)"
+    ).fetchone()
+    return found
