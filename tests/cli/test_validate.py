@@ -125,3 +125,14 @@ def test_files_that_contradict_each_other_are_an_error_of_validate_and_plan(
     if error:
         assert f"is also declared by {victor.root}/workflows/one.yaml" in victor.err
         assert victor("run", "w") == 4
+
+
+def test_bindings_without_the_form_of_their_result_are_noted(tmp_path: Path, capsys: Capture) -> None:
+    node = "workflows: {w: {nodes: [{id: n, type: compute, handler: a}]}}"
+    bindings = "a: {command: ['true']}, b: {command: ['true'], result: text}, c: {python: 'm:f'}"
+    _, said = checked(
+        tmp_path, capsys, {"victor.yaml": f"handlers: {{{bindings}}}", "workflows/w.yaml": node}
+    )
+    assert "result is missing in handlers.a, so the form of the output is guessed" in said
+    files = {"victor.yaml": "handlers: {a: {command: ['true'], result: json}}", "workflows/w.yaml": node}
+    assert "result is missing" not in checked(tmp_path / "b", capsys, files)[1]

@@ -10,6 +10,7 @@ CONFIGURATION = """\
 handlers:
   greet:
     command: [sh, -c, 'echo "Hello from run $VICTOR_RUN_ID"']
+    result: text  # or json, or lines
 """
 
 HELLO = """\

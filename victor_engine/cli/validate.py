@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from victor_engine.definition.reader import Reader
     from victor_engine.work.bindings import BindingTable
 
+_NAMED = 10
+"""The maximum number of bindings in one note."""
+
 
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
@@ -42,12 +45,12 @@ def validate(ctx: click.Context, paths: tuple[Path, ...], strict: bool, as_json:
     problems: list[ProblemInfo] = []
     stores = Stores(ctx.obj["state_dir"])
     files = workflows = 0
-    withheld: dict[str, None] = {}
+    notes: dict[str, None] = {}
     whole = Whole(stores)
     for path in _files(paths) if paths else _files_of_workspace(ctx):
         files += 1
         found, result, config = _check(path, ctx.obj["workspace"], strict, stores)
-        withheld |= dict.fromkeys(_withheld(path, ctx.obj["workspace"]))
+        notes |= dict.fromkeys(_notes(path, ctx.obj["workspace"]))
         found = [problem for problem in found if problem not in problems]
         problems += sorted(found, key=lambda problem: (problem.path, problem.line, problem.column))
         workflows += len(result.workflows)
@@ -62,7 +65,7 @@ def validate(ctx: click.Context, paths: tuple[Path, ...], strict: bool, as_json:
         for problem in problems:
             print_line(describe(problem))
         warnings = len(problems) - errors
-        for line in withheld:
+        for line in notes:
             print_note(line)
         print_note(
             ", ".join(
@@ -78,8 +81,9 @@ def validate(ctx: click.Context, paths: tuple[Path, ...], strict: bool, as_json:
     sys.exit(3 if errors else 0)
 
 
-def _withheld(path: Path, explicit: str | None) -> Iterator[str]:
-    """Yield, for each variable with a secret, the bindings that do not receive it and the remedy."""
+def _notes(path: Path, explicit: str | None) -> Iterator[str]:
+    """Yield, for each variable with a secret, the bindings that do not receive it, and the bindings whose output
+    has a form that is guessed."""
     from victor_engine.work import withheld_variables
 
     config = _config(path, explicit)
@@ -88,6 +92,16 @@ def _withheld(path: Path, explicit: str | None) -> Iterator[str]:
     for variable in withheld_variables.variables(config):
         if names := withheld_variables.affected_bindings(config, variable):
             yield f"{variable} is withheld from {', '.join(names)}. {withheld_variables.remedy(config, variable)}"
+    guessed = [
+        f"{b.section}.{b.name}".rstrip(".") for b in config.bindings() if b.kind != "python" and not b.result
+    ]
+    if guessed:
+        more = f" and {len(guessed) - _NAMED} more" if len(guessed) > _NAMED else ""
+        yield (
+            f"result is missing in {', '.join(guessed[:_NAMED])}{more}, so the form of the output is guessed. Write "
+            "result: json, text or lines. From 0.6.0 on, output without it that begins like JSON and is not one JSON "
+            "value is a failure"
+        )
 
 
 def _files_of_workspace(ctx: click.Context) -> list[Path]:
