@@ -137,6 +137,27 @@ ENGINE_DECISIONS = frozenset(
 """Events that are decisions even if the engine causes them: it ends a request, or changes its assignees."""
 
 
+DETAILS = frozenset(
+    {
+        EventKind.WORKSPACE_LOADED,
+        EventKind.RUN_STARTED,
+        EventKind.NODE_STARTED,
+        EventKind.NODE_COMPLETED,
+        EventKind.NODE_INTERRUPTED,
+        EventKind.NODE_CANCELLED,
+        EventKind.BRANCH_ENDED,
+        EventKind.CIRCUIT_PROBED,
+        EventKind.REQUEST_REMINDED,
+        EventKind.REQUEST_SETTLED,
+        EventKind.NOTIFY_SENT,
+        EventKind.VERSION_REGISTERED,
+        EventKind.VERSION_MIGRATION,
+        EventKind.AUDIT_HEAD,
+    }
+)
+"""Events that a summary leaves out: another event reports their outcome. A fire with a run is left out too."""
+
+
 def is_decision(kind: str, by_engine: bool) -> bool:
     """Return whether an event is a decision, which the audit chain records.
 

@@ -221,7 +221,7 @@ SCREEN_KEYS: Mapping[str, tuple[Key, ...]] = {
         Key("v", "toggle_done", "Done", "inbox.done", "Show open requests, or decided requests", show=True),
     ),
     "history": (
-        Key("v", "switch", "Events/runs", "history.toggle", "Show events, or runs", show=True),
+        Key("v", "switch", "View", "history.toggle", "Next view: activity, events, runs", show=True),
         Key("l", "run", "Run", "history.run", "Open the run of this row", show=True),
         Key("f", "only", "Only this", "history.only", "Filter by the workflow of this row", show=True),
         Key("t", "trend", "Trend", "history.trend", "Show durations and outcomes over time", show=True),

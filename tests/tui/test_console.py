@@ -84,7 +84,7 @@ class Shown:
         Shown("1", "Workflow", ("host_health", "in 42s", "⚑ paused", "✗ error")),
         Shown("2", "Status", ("▲ stuck", "◆ waiting", "roll_out 4m 2", "└ deploy_now")),
         Shown("3", "Time left", ("!!     42s", " ? ", " ≡ ")),
-        Shown("4", "When", ("run.created", "node.retrying")),
+        Shown("4", "When", ("nightly_backup started", "asked nightly_backup to cancel: the")),
         Shown("5", "Workflow", ("data_pipeline", "! deprecated", "✓ current")),
     ],
 )

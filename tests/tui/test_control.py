@@ -258,7 +258,7 @@ async def test_a_failed_run_of_the_history_is_discarded_and_an_event_has_no_such
     async with console(world).run_test() as pilot:
         await keys("4", "D", "d", "e")(pilot)
         assert world.calls == []
-        await pilot.press("v")
+        await pilot.press("v", "v")
         table = pilot.app.screen.query_one("#past", LineTable)
         await until(pilot, lambda: len(table.rows) > 0)
         assert table.select(world.run_ids["failed"])

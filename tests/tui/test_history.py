@@ -40,11 +40,11 @@ def stats(*buckets: tuple[int, int, float | None, float | None]) -> RunStats:
 
 
 def test_a_column_is_solid_to_the_median_and_light_to_the_95th_percentile() -> None:
-    found = stats((3, 0, 50.0, 100.0), (0, 1, None, None), (1, 1, 100.0, 100.0))
+    found = stats((3, 0, 50.0, 100.0), (0, 1, None, None), (1, 1, 100.0, 100.0), (9, 1, 100.0, 100.0))
     rows = [line.plain for line in trend_lines(found, 30, 6, None)]
-    columns = ["".join(row[7 + 4 * i] for row in rows[:4]) for i in range(3)]
-    assert columns == ["░░██", "    ", "████"]
-    assert [rows[4][7 + 4 * i] for i in range(3)] == ["✓", "✗", "✗"]
+    columns = ["".join(row[7 + 4 * i] for row in rows[:4]) for i in range(4)]
+    assert columns == ["░░██", "    ", "████", "████"]
+    assert [rows[4][7 + 4 * i] for i in range(4)] == ["✓", "✗", "✗", "!"]
     assert "1h each" in rows[5]
 
 
@@ -60,6 +60,13 @@ def test_numbers_say_when_there_is_more_than_was_looked_at() -> None:
     assert "no runs" in numbers(RunStats(looked_at=0)).plain
 
 
+def test_the_success_rate_counts_only_runs_that_succeeded_or_failed() -> None:
+    found = RunStats(looked_at=9, succeeded=2, rejected=1, cancelled=3, active=3, success_rate=1.0)
+    assert " 100 % of 2 succeeded · 1 rejected · 3 cancelled · 3 active" in numbers(found).plain
+    rare = RunStats(looked_at=10_000, succeeded=9_999, failed=1, success_rate=0.9999)
+    assert " 99.9 % of 10,000 succeeded · 1 ✗" in numbers(rare).plain
+
+
 async def test_the_trend_takes_the_place_of_the_preview_and_gives_it_back(live: World) -> None:
     app = console(live)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -73,13 +80,14 @@ async def test_the_trend_takes_the_place_of_the_preview_and_gives_it_back(live: 
         await keys("t")(pilot)
         assert screen.query_one(Preview).display
         await keys("v")(pilot)
+        assert screen.view == "activity"
         assert not screen.query_one("#stats").display
 
 
 async def test_events_are_found_by_who_and_node_and_before(live: World) -> None:
     app = console(live)
     async with app.run_test(size=(80, 24)) as pilot:
-        await keys("4", "slash", *"actor:ana before:1h", "enter")(pilot)
+        await keys("4", "v", "slash", *"actor:ana before:1h", "enter")(pilot)
         rows: Any = app.screen.query_one("#events", LineTable).rows
         assert rows
         assert {event.actor.user for event in rows} == {"ana"}

@@ -36,7 +36,7 @@ async def test_help_and_quit_are_in_sight_on_every_row_at_80_columns(world: Worl
 async def test_what_made_room_comes_back_on_a_wider_terminal(world: World) -> None:
     app: Any = console(world)
     async with app.run_test(size=(60, 24)) as pilot:
-        await go(pilot, "4")
+        await go(pilot, "2")
         few = [key.description for key in shown(app)]
         await pilot.resize_terminal(120, 40)
         await settle(pilot)

@@ -23,7 +23,7 @@ from victor_tui.textual_compat import CachedStylesheet
 from victor_tui.widgets.key_bar import KeyBar
 from victor_tui.widgets.table import LineTable
 
-WIDGETS = 16
+WIDGETS = 17
 """How many widgets a main screen may have: each costs a pass over the rules and a place in the layout."""
 
 

@@ -109,6 +109,7 @@ class EventQuery(Struct, frozen=True, omit_defaults=True):
     after: datetime | None = None
     before: datetime | None = None
     before_seq: int | None = None  # for pages: only events with a smaller `seq`
+    activity: bool = False  # only acts of people and outcomes, without the kinds of `events.DETAILS`
     limit: int = 200
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, tzinfo
 
 from victor_engine.api import EventInfo, EventQuery, RunInfo
 from victor_tui.filter_language import Filter
+from victor_tui.history.sentences import Sentence
 from victor_tui.text import duration, full, moment
 from victor_tui.theme import Tone, run_mark
 from victor_tui.widgets.columns import Cell, Column
@@ -71,8 +72,8 @@ def event_words(event: EventInfo) -> str:
     return ", ".join(f"{key} {value}" for key, value in event.data.items() if value not in ("", None))
 
 
-def event_query(chosen: Filter, limit: int) -> EventQuery:
-    """Return the query for the events that match a filter."""
+def event_query(chosen: Filter, limit: int, *, activity: bool) -> EventQuery:
+    """Return the query for the events that match a filter, or for those that are activity."""
     return EventQuery(
         kinds=chosen.kinds,
         run_id=chosen.run,
@@ -83,6 +84,7 @@ def event_query(chosen: Filter, limit: int) -> EventQuery:
         text=chosen.text or None,
         after=chosen.after,
         before=chosen.before,
+        activity=activity,
         limit=limit,
     )
 
@@ -182,9 +184,16 @@ def past_facts(facts: Facts, run: RunInfo, now: datetime, zone: tzinfo | None) -
     return facts.fact("started by", f"{run.trigger}, {run.started_by}").fact("note", run.note)
 
 
-def event_facts(facts: Facts, event: EventInfo, zone: tzinfo | None) -> Facts:
+def activity_facts(facts: Facts, words: Sentence, event: EventInfo, zone: tzinfo | None) -> Facts:
+    """Return the facts of a row of the activity: its sentence whole, then its event."""
+    facts.text(words.text, words.tone)
+    return event_facts(facts.fact("kind", event.kind), event, zone, title=False)
+
+
+def event_facts(facts: Facts, event: EventInfo, zone: tzinfo | None, *, title: bool = True) -> Facts:
     """Return the facts of an event."""
-    facts.title(event.kind, event_tone(event))
+    if title:
+        facts.title(event.kind, event_tone(event))
     facts.fact("at", full(event.at, zone))
     via = f" via {event.actor.via}" + (f" on {event.actor.tty}" if event.actor.tty else "")
     facts.fact("who", f"{event.actor.shown}{via}")

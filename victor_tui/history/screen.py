@@ -1,9 +1,9 @@
-"""The History screen: events and runs."""
+"""The History screen: activity, events and runs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -14,7 +14,15 @@ from victor_engine.api import EventInfo, RunInfo, RunStats
 from victor_tui.base_screen import TableScreen
 from victor_tui.feed import Loader, Subject
 from victor_tui.filter_language import Filter
-from victor_tui.history.facts import event_facts, event_query, events_table, past_facts, past_table
+from victor_tui.history.activity import Activity, activity, activity_table
+from victor_tui.history.facts import (
+    activity_facts,
+    event_facts,
+    event_query,
+    events_table,
+    past_facts,
+    past_table,
+)
 from victor_tui.history.trend import BUCKETS, Trend, numbers
 from victor_tui.keys import bindings
 from victor_tui.runs.actions import RunCommands
@@ -25,11 +33,15 @@ from victor_tui.widgets.table import LineTable
 
 PAGE = 1000
 """Maximum number of listed events or runs. The filter finds older ones."""
-EMPTY = "No events yet.\n\nv  events or runs"
+View = Literal["activity", "events", "runs"]
+VIEWS: tuple[View, ...] = ("activity", "events", "runs")
+"""The views in the order of their key."""
+TABLES = {"activity": "#activity", "events": "#events", "runs": "#past"}
+EMPTY = "Nothing has happened yet.\n\nv  activity, events or runs"
 EMPTY_FILTER = """Nothing matches the filter.
 
 /  change the filter: words, workflow:deploy, kind:request, after:yesterday
-v  events or runs"""
+v  activity, events or runs"""
 
 ONLY_RUNS = frozenset({"status", "took", "error", "version"})
 """Filter fields that only runs have."""
@@ -48,15 +60,19 @@ class HistoryScreen(TableScreen):
         super().__init__()
         self.commands = RunCommands(self, runs=self._chosen_runs, done=self._mark_stale)
         self.filter = Filter()
-        self.wants_runs = False
+        self.wanted: View = "activity"
         self.wants_trend = False
 
     @property
-    def showing_runs(self) -> bool:
-        """Whether runs are listed. A filter field of runs selects runs, the field `kind` selects events."""
+    def view(self) -> View:
+        """The view that is shown. A filter field of runs selects runs, the field `kind` selects events."""
         if self.filter.fields & ONLY_RUNS:
-            return True
-        return self.wants_runs and "kind" not in self.filter.fields
+            return "runs"
+        return "events" if "kind" in self.filter.fields else self.wanted
+
+    @property
+    def showing_runs(self) -> bool:
+        return self.view == "runs"
 
     def compose_body(self) -> ComposeResult:
         zone = self.console.zone
@@ -65,6 +81,7 @@ class HistoryScreen(TableScreen):
         )
         yield Static("", id="stats", markup=False)
         with Container(classes="body"):
+            yield activity_table(self.now, zone, EMPTY)
             yield events_table(self.now, zone, EMPTY)
             yield past_table(self.now, zone, EMPTY)
             yield Preview()
@@ -80,7 +97,7 @@ class HistoryScreen(TableScreen):
                 "past": lambda port: port.runs(runs),
                 "stats": lambda port: port.run_stats(stats, BUCKETS),
             }
-        events = event_query(self.filter, PAGE)
+        events = event_query(self.filter, PAGE, activity=self.view == "activity")
         return {"events": lambda port: port.events(events)}
 
     def draw(self, subject: Subject) -> None:
@@ -90,12 +107,12 @@ class HistoryScreen(TableScreen):
             self.query_one(Trend).show(stats)
             return
         rows: list[Any] = self.snapshot(subject)
-        table = self.query_one(f"#{subject}", LineTable)
+        table = self.query_one(TABLES[self.view], LineTable)
         table.empty = EMPTY if self.filter == Filter() else EMPTY_FILTER
-        table.set_rows(rows)
+        table.set_rows(activity(rows) if self.view == "activity" else rows)
         if subject == "past":
             self.query_one(FilterBar).add_completions(known_names(rows))
-        word = "runs" if subject == "past" else "events"
+        word = "runs" if self.showing_runs else "events"
         count = f"newest {PAGE} {word}" if len(rows) >= PAGE else f"{len(rows)} {word}"
         self.query_one(FilterBar).note(count)
 
@@ -104,22 +121,22 @@ class HistoryScreen(TableScreen):
         self._choose_table()
 
     def _choose_table(self) -> None:
-        runs = self.showing_runs
+        view, runs = self.view, self.showing_runs
         self.query_one("#stats").display = runs
         self.query_one(Trend).display = runs and self.wants_trend
         self.query_one(Preview).display = not (runs and self.wants_trend)
-        shown, hidden = ("#past", "#events") if runs else ("#events", "#past")
         had_focus = isinstance(self.focused, LineTable) or self.focused is None
-        self.query_one(shown, LineTable).display = True
-        self.query_one(hidden, LineTable).display = False
+        for name, table in TABLES.items():
+            self.query_one(table, LineTable).display = name == view
+        shown = self.query_one(TABLES[view], LineTable)
         if had_focus:
-            self.query_one(shown, LineTable).focus()
-        self.current = self.query_one(shown, LineTable).row
+            shown.focus()
+        self.current = shown.row
         self._explain(to_top=True)
 
     def action_switch(self) -> None:
-        self.wants_runs = not self.showing_runs
-        if self.showing_runs != self.wants_runs:
+        self.wanted = VIEWS[(VIEWS.index(self.view) + 1) % len(VIEWS)]
+        if self.view != self.wanted:
             self.notify(
                 "The filter decides this: status, took, error and version select runs, kind selects events.",
                 markup=False,
@@ -137,7 +154,7 @@ class HistoryScreen(TableScreen):
                     "A trend needs runs. The filter kind: selects events: remove it first.", markup=False
                 )
                 return
-            self.wants_runs = self.wants_trend = True
+            self.wanted, self.wants_trend = "runs", True
         else:
             self.wants_trend = not self.wants_trend
         self._reload()
@@ -154,17 +171,21 @@ class HistoryScreen(TableScreen):
         self._reload()
 
     def on_filter_bar_done(self) -> None:
-        self.query_one("#past" if self.showing_runs else "#events", LineTable).focus()
+        self.query_one(TABLES[self.view], LineTable).focus()
 
     # --- preview and actions ------------------------------------------------------------------
 
     @staticmethod
     def _identity(row: Any) -> Any:
+        if isinstance(row, Activity):
+            return row.event.seq
         return row.seq if isinstance(row, EventInfo) else getattr(row, "id", None)
 
     def explain(self, row: Any) -> Facts:
         if isinstance(row, RunInfo):
             return past_facts(self.facts(), row, self.now(), self.console.zone)
+        if isinstance(row, Activity):
+            return activity_facts(self.facts(), row.sentence, row.event, self.console.zone)
         return event_facts(self.facts(), row, self.console.zone)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

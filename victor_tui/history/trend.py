@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta, tzinfo
+from math import floor
 
 from textual.content import Content
 from textual.events import Resize
@@ -27,17 +28,26 @@ def numbers(stats: RunStats) -> Content:
     """Return success rate and durations on one line."""
     if not stats.looked_at:
         return Content.styled(" no runs", "$foreground-muted")
-    rate = "–" if stats.success_rate is None else f"{stats.success_rate:.1%}".replace("%", " %")
-    failed = stats.success_rate is not None and stats.success_rate < 1
+    judged = stats.succeeded + stats.failed
     newest = "newest " if stats.more else ""
     return Content.assemble(
-        (f" {rate}", "bold $text-error" if failed else "bold $text-success"),
-        (f" of {newest}{stats.looked_at:,} succeeded", "$foreground"),
+        (f" {_percent(stats.success_rate)}", "bold $text-error" if stats.failed else "bold $text-success"),
+        (f" of {newest}{judged:,} succeeded", "$foreground"),
         (f" · {stats.failed:,} ✗" if stats.failed else "", "$text-error"),
+        (f" · {stats.rejected:,} rejected" if stats.rejected else "", "$foreground-muted"),
+        (f" · {stats.cancelled:,} cancelled" if stats.cancelled else "", "$foreground-muted"),
         (f" · {stats.active:,} active" if stats.active else "", "$foreground-muted"),
         (f" · p50 {duration(stats.p50)} · p95 {duration(stats.p95)}", "$foreground"),
         (f" · longest {duration(stats.longest)}", "$foreground-muted"),
     )
+
+
+def _percent(rate: float | None) -> str:
+    """Return a success rate as text. It is rounded down: only a rate without failures is 100 %."""
+    if rate is None:
+        return "–"
+    tenths = floor(rate * 1000 + 1e-9) / 10
+    return "100 %" if rate == 1 else f"{tenths:.1f} %"
 
 
 def trend_lines(stats: RunStats, width: int, height: int, zone: tzinfo | None) -> list[Content]:
@@ -74,12 +84,16 @@ def _cell(p50: float | None, p95: float | None, top: float, rows: int, low: int)
 
 
 def _outcomes(spans: Sequence[StatsBucket], wide: int) -> Content:
-    """Return the line of outcomes: `✗` if runs failed, `✓` if all succeeded, empty if none ended."""
+    """Return the line of outcomes: `✗` if half or more failed, `!` if some failed, `✓` if none failed.
+
+    It is empty where no run ended.
+    """
     parts: list[tuple[str, str]] = [(f"{'ended':>{_AXIS - 1}} ", "$foreground-muted")]
     for span in spans:
         sign, style = (" ", "$foreground")
         if span.failed:
-            sign, style = "✗", "$text-error"
+            half = span.failed >= span.succeeded
+            sign, style = ("✗", "$text-error") if half else ("!", "$text-warning")
         elif span.succeeded:
             sign, style = "✓", "$text-success"
         elif span.other:

@@ -8,7 +8,7 @@ from typing import Any
 
 from victor_engine.api import EventInfo, EventQuery
 from victor_engine.clock import from_us, to_us
-from victor_engine.events import EventKind
+from victor_engine.events import DETAILS, EventKind
 from victor_engine.store.db import Tx, actor_from_json
 from victor_engine.store.queries import ids
 from victor_engine.store.queries.conversions import json_or, like, marks
@@ -58,6 +58,10 @@ def events(connection: sqlite3.Connection, query: EventQuery) -> list[EventInfo]
         add("e.at >= ? AND e.seq >= ?", since, _first_since(connection, since))
     if query.before is not None:
         add("e.at < ?", to_us(query.before))
+    if query.activity:
+        details = sorted(map(str, DETAILS))
+        add(f"e.kind NOT IN ({marks(len(details))})", *details)
+        add("NOT (e.kind = ? AND e.run_key IS NOT NULL)", str(EventKind.FIRE_DECIDED))
     if query.before_seq is not None:
         add("e.seq < ?", query.before_seq)
     condition = f" WHERE {' AND '.join(where)}" if where else ""
