@@ -177,6 +177,7 @@ from victor_engine.domain.transitions import (
     backfill_refusal,
     refusal,
 )
+from victor_engine.events import EventKind
 
 __all__ = [
     "ACTIVE_RUN_STATUSES",
@@ -232,6 +233,7 @@ __all__ = [
     "EngineMode",
     "ErrorInfo",
     "EventInfo",
+    "EventKind",
     "EventQuery",
     "Excluded",
     "Expect",

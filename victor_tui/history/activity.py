@@ -7,8 +7,7 @@ from datetime import datetime, tzinfo
 
 from msgspec import Struct
 
-from victor_engine.api import ENGINE_ACTOR, EventInfo
-from victor_engine.events import EventKind
+from victor_engine.api import ENGINE_ACTOR, EventInfo, EventKind
 from victor_tui.history.sentences import Sentence, sentence
 from victor_tui.text import duration, moment
 from victor_tui.widgets.columns import Cell, Column

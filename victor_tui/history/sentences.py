@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from victor_engine.api import ENGINE_ACTOR, EventInfo
-from victor_engine.events import EventKind
+from victor_engine.api import ENGINE_ACTOR, EventInfo, EventKind
 from victor_tui.theme import Tone
 
 
