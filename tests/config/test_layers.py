@@ -242,3 +242,12 @@ def test_the_undo_window_of_the_console(workspace: Path, home: Path, text: str, 
     assert load(workspace, home, text).console.undo == seconds
     environ = {"VICTOR_CONSOLE_UNDO": "7"}
     assert load(workspace, home, text, environ=environ).console.undo == 7
+
+
+def test_a_calendar_that_another_layer_overrides_is_a_warning(workspace: Path, home: Path) -> None:
+    (home / ".victor/scheduler.yaml").write_text("calendars:\n  own: own.ics\n  closed: missing.ics\n")
+    config = load(workspace, home, "calendars:\n  closed: {dates: [2031-12-25]}\n")
+    (warning,) = config.warnings
+    assert (Path(warning.path).name, warning.line) == ("scheduler.yaml", 3)
+    place = f"{workspace}/victor.yaml:2:3"
+    assert warning.message == f"calendars.closed is not read, because {place} overrides it"

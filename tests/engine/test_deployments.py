@@ -22,12 +22,29 @@ def flow(version: str | None = "1.0.0", x: int = 1, name: str = "w", extra: str 
     )
 
 
+CONFIG = """workflows: [workflows/*.yaml]
+handlers:
+  h: {command: [echo, secret-value]}
+calendars:
+  days: days.yaml
+scheduler: {max_concurrent_runs: 4}
+"""
 HOURLY = "    schedule: {every: 1h}\n"
 SECOND = flow("2.0.0", 2)
 
 
 def write(text: str) -> Callable[[Path], object]:
     return lambda root: (root / FILE).write_text(text)
+
+
+def configure(old: str, new: str) -> Callable[[Path], object]:
+    """Replace a text of victor.yaml."""
+    assert old in CONFIG
+    return lambda root: (root / "victor.yaml").write_text(CONFIG.replace(old, new))
+
+
+def close_a_day(root: Path) -> None:
+    (root / "days.yaml").write_text("dates: [2031-12-24]\n")
 
 
 def move(root: Path) -> None:
@@ -118,11 +135,58 @@ CASES = {
         "use version 2.0.1",
     ),
 }
+CASES |= {
+    "new binding": Case(
+        configure("calendars:", "  g: {command: [cat]}\ncalendars:"),
+        ["* victor.yaml: handlers.g is added"],
+        "in force",
+        ("2.0.0", 2),
+    ),
+    "other binding": Case(
+        configure("secret-value", "another-value"),
+        ["* victor.yaml: handlers.h is changed"],
+        "in force",
+        ("2.0.0", 2),
+    ),
+    "removed binding": Case(
+        configure("handlers:\n  h: {command: [echo, secret-value]}\n", ""),
+        ["* victor.yaml: handlers.h is removed"],
+        "in force",
+        ("2.0.0", 2),
+    ),
+    "new calendar": Case(
+        and_then(
+            configure("  days:", "  closed: {dates: [2031-12-24]}\n  days:"),
+            write(flow("2.0.0", 2, extra=HOURLY.replace("1h", "1h, exclude: closed"))),
+        ),
+        ["* victor.yaml: calendars.closed is added", '* schedule of w is changed: exclude: [] -> ["closed"]'],
+        "changed",
+        ("2.0.0", 2),
+    ),
+    "calendar file": Case(
+        close_a_day, ["* victor.yaml: calendars.days (file) is changed"], "in force", ("2.0.0", 2)
+    ),
+    "setting": Case(
+        configure("max_concurrent_runs: 4", "max_concurrent_runs: 8"),
+        ["* victor.yaml: scheduler.max_concurrent_runs is changed: 4 -> 8"],
+        "in force",
+        ("2.0.0", 2),
+    ),
+    "default": Case(
+        configure("{max_concurrent_runs: 4}", "{max_concurrent_runs: 4, defaults: {overlap: allow}}"),
+        [
+            "* victor.yaml: scheduler.defaults.overlap is added: allow",
+            '* schedule of w is changed: overlap: "skip" -> "allow"',
+        ],
+        "changed",
+        ("2.0.0", 2),
+    ),
+}
 SIGNS = {"new": "+", "changed": "~", "reverted": "<", "vanished": "-"}
 
 
 def root_of(tmp_path: Path) -> Path:
-    return workspace(tmp_path, {"victor.yaml": "workflows: [workflows/*.yaml]\n", FILE: flow()})
+    return workspace(tmp_path, {"victor.yaml": CONFIG, "days.yaml": "dates: [2031-12-25]\n", FILE: flow()})
 
 
 async def prepared(root: Path) -> None:
@@ -215,7 +279,7 @@ async def test_an_undo_restores_versions_and_schedules_until_files_change(tmp_pa
         assert await started(engine) == ("2.0.0", 2)
         assert [(each.id, each.spec) for each in await engine.schedules()] == before
         undone = await engine.plan_deployment()
-        assert undone.undone
+        assert undone.undone == bool(undone.changes)
     (root / "workflows/extra.yaml").write_text(flow("1.0.0", 1, "extra"))
     async with engine_on(root) as engine:
         assert await started(engine) == case.starts

@@ -63,7 +63,8 @@ class DeploymentPlan(Struct, frozen=True, omit_defaults=True):
     """The changes that a deployment makes, with the errors that prevent it.
 
     `plan` is the token with which `deploy` applies exactly these changes; empty if there is nothing to apply or an
-    error prevents it. `undone` is whether the last deployment was an undo and the files have not changed since.
+    error prevents it. `undone` is whether the files differ because the last deployment was an undo, and have not
+    changed since.
     """
 
     digest: str

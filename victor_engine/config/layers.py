@@ -36,13 +36,14 @@ from victor_engine.config.model import (
 from victor_engine.config.notify import read_rules
 from victor_engine.config.security import SYSTEM_FILE, TrustedLayers, self_approval
 from victor_engine.config.setting_readers import LayeredReader, Reader, kind_of
+from victor_engine.config.settings import settings_of
 from victor_engine.config.yaml_locations import Key, Source, did_you_mean, read_yaml
 from victor_engine.errors import ConfigError
 
 SECTIONS = tuple(
     each.name
     for each in fields(Config)
-    if each.name not in ("workspace", "files", "digest", "origins", "warnings")
+    if each.name not in ("workspace", "files", "digest", "settings", "origins", "warnings")
 )
 ROLES = ("viewer", "operator", "approver", "admin")
 """The names of the roles on the engine, which `permissions` grants. `roles` only names people who are asked."""
@@ -100,8 +101,8 @@ def load_config(
         str(path) for path in paths[1:] if os.path.realpath(path) != os.path.realpath(root / "victor.yaml")
     }
     layers = TrustedLayers(sources, trusted, str(system_file), user_file)
-    digest = next((source.digest for path, source in read if source and path == paths[0]), "")
-    return _Builder(root, layers).build(tuple(path for path, source in read if source), digest)
+    own = next((source for path, source in read if source and path == paths[0]), None)
+    return _Builder(root, layers).build(tuple(path for path, source in read if source), own)
 
 
 def _read(path: Path, skip_unreadable: bool) -> Source | None:
@@ -125,7 +126,8 @@ class _Builder:
         for source in self.sources:
             Reader(source, (), source.data, "the configuration").only(SECTIONS)
 
-    def build(self, files: tuple[Path, ...], digest: str) -> Config:
+    def build(self, files: tuple[Path, ...], own: Source | None) -> Config:
+        """Return the configuration. `own` is the layer of `victor.yaml`."""
         default = self._first("default_agent", self._default_agent)
         return Config(
             workspace=self.workspace,
@@ -146,7 +148,8 @@ class _Builder:
             secrets=self._named("secrets", self._secret),
             calendars=self._named("calendars", _calendar),
             files=files,
-            digest=digest,
+            digest=own.digest if own is not None else "",
+            settings=settings_of(own.data) if own is not None else {},
             origins={**self.origins, **self.layers.origins},
             warnings=tuple(self.warnings),
         )
@@ -169,9 +172,14 @@ class _Builder:
                 continue
             for name, value in Reader(source, (section,), data, section).data.items():
                 setting = read(source, (section, name), name, value)
+                key = f"{section}.{name}"
                 if name not in result:
                     result[name] = setting
-                    self.origins[f"{section}.{name}"] = source.place((section, name))
+                    self.origins[key] = source.place((section, name))
+                elif section == "calendars":
+                    # Other settings are checked here. The content of a calendar is read when it is used.
+                    message = f"{key} is not read, because {self.origins[key]} overrides it"
+                    self.warnings.append(source.warning((section, name), message, "Remove one of them"))
         return result
 
     def _bindings(self, section: str) -> dict[str, Binding]:

@@ -209,7 +209,8 @@ class Config:
     the roles on the engine; with None only root and the user of the engine use it.
     `warnings` lists settings without effect; a security setting in the wrong layer is an error there. `functions` maps
     a name in expressions to `package.module:function`. `files` are the configuration files that were read, highest
-    precedence first, and `digest` is that of the text of `victor.yaml`. `origins` has the place of each top-level
+    precedence first, `digest` is that of the text of `victor.yaml`, and `settings` has its settings as text
+    (`config.settings`). `origins` has the place of each top-level
     setting that is not a default.
     """
 
@@ -232,6 +233,7 @@ class Config:
     calendars: Mapping[str, CalendarSource] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
     digest: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[ProblemInfo, ...] = ()
 

@@ -44,11 +44,21 @@ def plan_items(changes: list[DeploymentChange]) -> list[PlanItem]:
 
 
 def token_plan(
-    changes: list[DeploymentChange], files: str, last: Deployment | None, undoes: int | None, now: datetime
+    changes: list[DeploymentChange],
+    files: str,
+    settings: dict[str, str],
+    last: Deployment | None,
+    undoes: int | None,
+    now: datetime,
 ) -> Plan:
-    """Return the plan of these changes. It depends on the files and on the last deployment."""
+    """Return the plan of these changes. It depends on the files, the settings and the last deployment."""
     number = last.info.number if last is not None else 0
-    target: dict[str, str | int | None] = {"files": files, "last_deployment": number, "undoes": undoes}
+    target: dict[str, str | int | None] = {
+        "files": files,
+        "settings": jsonio.digest(settings)[:12],
+        "last_deployment": number,
+        "undoes": undoes,
+    }
     return plan_of(DEPLOY, now, rule={}, target=target, items=plan_items(changes))
 
 
@@ -58,7 +68,11 @@ def token_plan(
 def describe(connection: sqlite3.Connection, changes: Changes) -> list[DeploymentChange]:
     """Return the changes of the files as text, by workflow."""
     found = [*_versions(connection, changes), *_others(connection, changes), *_schedules(connection, changes)]
-    return sorted(found, key=lambda change: change.workflow)
+    settings = [
+        DeploymentChange("configuration", f"victor.yaml: {name} is {difference}")
+        for name, difference in changes.changed_settings
+    ]
+    return [*settings, *sorted(found, key=lambda change: change.workflow)]
 
 
 def _versions(connection: sqlite3.Connection, changes: Changes) -> Iterator[DeploymentChange]:
@@ -152,6 +166,7 @@ def replaced(connection: sqlite3.Connection, changes: Changes, disabled: tuple[s
         disabled,
         tuple(schedule for _, schedule in changes.vanished.restored),
         tuple(_newly_deprecated(connection, changes)),
+        tuple(name for name, _ in changes.changed_settings),
     )
 
 
@@ -232,4 +247,10 @@ def describe_undo(connection: sqlite3.Connection, undone: Deployment) -> list[De
         found.append(DeploymentChange("schedule", f"schedule {schedule} is enabled again"))
     for schedule in undone.replaced.enabled:
         found.append(DeploymentChange("schedule", f"schedule {schedule} is disabled"))
+    for name in undone.replaced.settings:
+        text = f"victor.yaml: {name} stays as the file has it, because settings have no versions"
+        found.append(DeploymentChange("configuration", text))
+    if not found:
+        text = f"deployment {undone.info.number} changed nothing that could go back: versions stay registered"
+        found.append(DeploymentChange("registered", text))
     return sorted(found, key=lambda change: change.workflow)

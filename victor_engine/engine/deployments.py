@@ -20,7 +20,7 @@ from victor_engine.scheduling import schedule_commands, stored_schedules
 from victor_engine.scheduling.declarations import file_schedule_id
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.locks import Root
-from victor_engine.store.repositories import definitions
+from victor_engine.store.repositories import definitions, meta
 from victor_engine.store.repositories import deployments as stored
 from victor_engine.store.repositories.deployments import Deployment, Replaced
 from victor_engine.versioning import catalog, lifecycle
@@ -50,6 +50,7 @@ def prepare(
     found = [problem for _, problem in changes.problems]
     found += [problem for _, problem in registration.check_versions(connection, changes.good, changes.new)]
     problems = tuple(dict.fromkeys([*workspace.problems, *found]))
+    goes_back = bool(described) and _is_undone(last, files)
     undone = None
     if undo:
         undone = stored.to_undo(connection)
@@ -57,7 +58,7 @@ def prepare(
             raise ConflictError("no deployment is left that could be undone")
         described, problems = deployment_plan.describe_undo(connection, undone), ()
     number = undone.info.number if undone is not None else None
-    made = deployment_plan.token_plan(described, files, last, number, now)
+    made = deployment_plan.token_plan(described, files, workspace.settings, last, number, now)
     failed = any(problem.severity == "error" for problem in problems)
     plan = DeploymentPlan(
         made.digest,
@@ -66,7 +67,7 @@ def prepare(
         tuple(states),
         made.token() if described and not failed else "",
         last.info if last is not None else None,
-        _is_undone(last, files),
+        goes_back,
     )
     return Prepared(plan, changes, undone)
 
@@ -93,6 +94,8 @@ async def apply_valid(store: Store, workspace: Workspace, how: DeploymentCause) 
     if changes and not undone:
         good, refused, info = await store.write(lambda tx: _commit(tx, actor, changes, how, files))
         problems += refused
+    elif (settings := changes.settings) is not None:  # the engine uses them, whatever was undone
+        await store.write(lambda tx: meta.put_settings(tx, settings))
     problems += await store.read(lambda connection: list(registration.check_versions(connection, good)))
     for workflow, problem in problems:
         workspace.add(problem, workflow)

@@ -29,6 +29,8 @@ class Workspace:
     files_with_errors: set[Path] = field(
         default_factory=set
     )  # files with errors: a workflow in them may be missing
+    settings: dict[str, str] = field(default_factory=dict)
+    """The settings of `victor.yaml` as text, which a deployment compares."""
 
     def add(self, problem: ProblemInfo, workflow: str | None = None) -> None:
         self.problems.append(problem)

@@ -12,6 +12,7 @@ from typing import Any
 from victor_engine import jsonio
 from victor_engine.api import ProblemInfo, ScheduleSpec
 from victor_engine.clock import to_us
+from victor_engine.config.settings import changed_settings
 from victor_engine.definition.checks.declared_twice import Declaration, declared_twice
 from victor_engine.engine import removed_workflows
 from victor_engine.engine.loaded_workspace import Workspace
@@ -23,7 +24,7 @@ from victor_engine.store.db import Tx
 from victor_engine.store.locks import Root
 from victor_engine.store.queries import declared as facts
 from victor_engine.store.queries.workflows import latest_of
-from victor_engine.store.repositories import definitions
+from victor_engine.store.repositories import definitions, meta
 from victor_engine.store.savepoints import savepoint
 from victor_engine.versioning import catalog, lifecycle, stored_migrations
 from victor_engine.versioning.semver import WorkflowVersion
@@ -46,13 +47,16 @@ class Changes:
     )  # the version to put in force of each workflow
     vanished: removed_workflows.Plan = field(default_factory=removed_workflows.Plan)
     problems: list[Problem] = field(default_factory=list)
+    settings: dict[str, str] | None = None  # the settings to store; None if they are those of the store
+    changed_settings: tuple[tuple[str, str], ...] = ()  # their names, with the difference as text
     conflicts: set[str] = field(default_factory=set)  # workflows with a registered version of other content
     may_be_in: Callable[[str], Path | None] = lambda _: None
     """Returns a file with errors that may contain a workflow."""
 
     def __bool__(self) -> bool:
         unsettled = declared(self.good).keys() - self.settled
-        return bool(self.new or unsettled or self.undeclared or self.in_force or self.vanished)
+        versions = bool(self.new or unsettled or self.undeclared or self.in_force or self.vanished)
+        return versions or bool(self.changed_settings)
 
 
 def declared(pieces: Iterable[WorkflowPiece]) -> dict[str, WorkflowPiece]:
@@ -133,6 +137,11 @@ def look(connection: sqlite3.Connection, workspace: Workspace) -> Changes:
             plan.undeclared.append(pieces[name])
     plan.vanished = removed_workflows.find(connection, search, set(pieces))
     plan.problems += plan.vanished.problems
+    before = meta.settings(connection)
+    if before != workspace.settings:
+        plan.settings = workspace.settings
+        if before is not None:
+            plan.changed_settings = tuple(changed_settings(before, workspace.settings))
     return plan
 
 
@@ -282,6 +291,8 @@ def apply(tx: Tx, plan: Changes) -> tuple[list[WorkflowPiece], list[Problem]]:
             lambda error: _problem(piece, error),  # noqa: B023
         )
     problems += removed_workflows.apply(tx, plan.vanished)
+    if plan.settings is not None:
+        meta.put_settings(tx, plan.settings)
     return good, problems
 
 

@@ -24,6 +24,7 @@ async def load_workspace(loader: Loader, order: Order) -> Workspace:
         assignees=found.assignees,
         files=found.files,
         files_with_errors=found.files_with_errors,
+        settings=found.settings,
     )
     for problem in config.warnings:
         workspace.add(problem)

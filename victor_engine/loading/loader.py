@@ -66,7 +66,10 @@ class Order:
 
 @dataclass(slots=True)
 class Loading:
-    """The result of a load. A workflow in `files_with_errors` may be missing."""
+    """The result of a load. A workflow in `files_with_errors` may be missing.
+
+    `settings` are those of `victor.yaml` as text, with the digests of the calendars that are files.
+    """
 
     config: Config
     bindings: BindingTable
@@ -78,6 +81,7 @@ class Loading:
     assignees: set[str] = field(default_factory=set)
     calendar_errors: list[VictorError] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    settings: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +190,10 @@ class _Work:
             FunctionRegistry(),
             Calendars({}, bindings.workspace, known=calendars, read_file=self._memory.read_calendar),
             calendar_errors=[error for error in calendars.values() if isinstance(error, VictorError)],
+            settings={
+                **bindings.config.settings,
+                **{f"calendars.{name} (file)": each[1] for name, each in self._memory.calendars.items()},
+            },
         )
         self._functions(found)
         found.files = [Path(path) for path in opened.files]

@@ -16,13 +16,15 @@ from victor_engine.store.transaction import Tx
 
 class Replaced(Struct, frozen=True, omit_defaults=True):
     """The values that a deployment replaced: the versions in force and the specs of files by workflow (None: there
-    was none), the schedules that it disabled and enabled, and the versions that were not deprecated before."""
+    was none), the schedules that it disabled and enabled, and the versions that were not deprecated before. `settings`
+    are the names of changed settings, which have no versions and stay."""
 
     versions: dict[str, str | None] = {}
     specs: dict[str, ScheduleSpec | None] = {}
     disabled: tuple[str, ...] = ()
     enabled: tuple[str, ...] = ()
     deprecated: tuple[tuple[str, str], ...] = ()
+    settings: tuple[str, ...] = ()
 
 
 class Deployment(NamedTuple):

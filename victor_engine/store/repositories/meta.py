@@ -14,6 +14,8 @@ CLOCK_AHEAD = "clock.ahead"
 DRAINING = "draining"
 ENGINE_CONFIG = "engine.config"
 """The configuration file that the last daemon was started with; empty for none."""
+SETTINGS = "settings"
+"""The settings of `victor.yaml` that the last engine used, as text."""
 NOTIFY_CURSOR = "notify.cursor"
 NOTIFY_AUDIT = "notify.audit"
 """The last head of the audit chain that was announced: its number and the instant, as `NUMBER AT`."""
@@ -63,3 +65,14 @@ def clock_ahead(source: Source) -> ClockAhead | None:
 def put_clock_ahead(tx: Tx, ahead: ClockAhead) -> None:
     """Store the last time in which the clock was ahead."""
     put(tx, CLOCK_AHEAD, msgspec.json.encode(ahead).decode())
+
+
+def settings(source: Source) -> dict[str, str] | None:
+    """Return the settings of `victor.yaml` that the last engine used; None if they are not stored."""
+    value = get(source, SETTINGS)
+    return None if value is None else msgspec.json.decode(value, type=dict[str, str])
+
+
+def put_settings(tx: Tx, values: dict[str, str]) -> None:
+    """Store the settings of `victor.yaml` that this engine uses."""
+    put(tx, SETTINGS, msgspec.json.encode(values).decode())
