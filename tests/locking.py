@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import victor_engine
+from victor_engine.store.exclusion import Excluded, nothing_excluded
 from victor_engine.store.locks import OWNED, Root
 from victor_engine.store.transaction import Tx
 
@@ -41,10 +42,12 @@ class LockedTx(Tx):
 
     __slots__ = ("_created", "_locked")
 
-    def __init__(self, connection: sqlite3.Connection, now: datetime) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, now: datetime, excluded: Excluded = nothing_excluded
+    ) -> None:
         self._locked: list[tuple[Root, int | str]] = []
         self._created: set[tuple[Root, int | str]] = set()
-        super().__init__(connection, now)
+        super().__init__(connection, now, excluded)
         execute = self.execute
 
         def checked(sql: str, *arguments: Any) -> sqlite3.Cursor:

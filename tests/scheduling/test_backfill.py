@@ -17,8 +17,8 @@ from victor_engine.domain.transitions import BACKFILL_TRANSITIONS, BackfillComma
 from victor_engine.errors import ConflictError, UsageError
 from victor_engine.scheduling import backfill, run_endings
 from victor_engine.scheduling import schedule_commands as ops
-from victor_engine.scheduling.fires import nothing_excluded
 from victor_engine.store.db import Tx
+from victor_engine.store.exclusion import nothing_excluded
 from victor_engine.store.queries import backfills
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from tests.scheduling.test_loop import ALICE, START, World, world
 from victor_engine.scheduling import explain
 from victor_engine.scheduling import schedule_commands as ops
-from victor_engine.scheduling.fires import nothing_excluded
 from victor_engine.store import queries
+from victor_engine.store.exclusion import nothing_excluded
 
 HOUR = timedelta(hours=1)
 

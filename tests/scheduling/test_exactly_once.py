@@ -144,7 +144,7 @@ class Fires(RuleBasedStateMachine):
 
     @rule()
     def the_loop_reads_ahead(self) -> None:
-        self.run(self.world.loop._read_ahead())
+        self.run(self.world.loop._ahead.read())
 
     @precondition(lambda self: not self.resting)
     @rule(late=st.sampled_from([0, 0, 25, 190]), times=st.sampled_from([None, None, *TIMES]))

@@ -19,9 +19,9 @@ from victor_engine.scheduling import agenda as agendas
 from victor_engine.scheduling import explain as explaining
 from victor_engine.scheduling import schedule_commands as ops
 from victor_engine.scheduling import stored_schedules
-from victor_engine.scheduling.fires import nothing_excluded
 from victor_engine.scheduling.schedule_info import complete, preview
 from victor_engine.store import queries
+from victor_engine.store.exclusion import nothing_excluded
 
 
 def at(hour: int, minute: int = 0, second: int = 0, day: int = 4) -> datetime:

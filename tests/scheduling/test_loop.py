@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -20,6 +21,7 @@ from victor_engine.scheduling import schedule_commands as ops
 from victor_engine.scheduling import stored_schedules as rows
 from victor_engine.scheduling.loop import SchedulerLoop
 from victor_engine.store.db import Store, Tx, open_store
+from victor_engine.store.exclusion import Excluded, nothing_excluded
 from victor_engine.store.runs import Start
 
 ALICE = Actor(user="alice", uid=1001, via="cli")
@@ -39,7 +41,17 @@ class World:
             resolve=self.resolve,
             on_runs=lambda runs: self.started.extend(key for key, _ in runs),
             on_cancel=self.cancelled.append,
+            excluded=self.excludes,
         )
+        self.excluded: Excluded = nothing_excluded
+        store.excluded = self.excludes
+
+    def use(self, excluded: Excluded) -> None:
+        """Use other calendars, as after a change of the files."""
+        self.excluded = excluded
+
+    def excludes(self, spec: ScheduleSpec, instant: datetime, zone: ZoneInfo) -> str | None:
+        return self.excluded(spec, instant, zone) if spec.exclude else None
 
     def resolve(self, tx: Tx, workflow: str, version: str | None) -> Start:
         if not self.known:

@@ -126,6 +126,12 @@ async def test_the_form_previews_over_the_clock_change_and_saves(world: World) -
         assert "excluded by calendar holidays" in said
         assert "Sat 2026-03-28 07:30 CET  +01:00" in said
         assert "clocks go forward by 1h 00m: +01:00 → +02:00\n  Sun 2026-03-29 07:30 CEST" in said
+        dialog.query_one("#more", TextArea).text = "exclude: holidays\non_excluded: next_day"
+        assert await dialog._check() is not None
+        said = text_of(app, "#preview")
+        assert "Wed 2026-03-11 07:30" not in said
+        assert "moved from Wed 2026-03-11: calendar holidays" in said
+        dialog.query_one("#more", TextArea).text = "jitter: 2m\nexclude: holidays"
         await fill(pilot, "#note", "moved for Berlin")
         await go(pilot, "ctrl+s")
         assert world.calls[-1][1][2] == "moved for Berlin"

@@ -15,6 +15,7 @@ Period = Literal["exact", "hour", "day", "week", "month"]
 BreachKind = Literal["start_within", "finish_within", "finish_by"]
 Overlap = Literal["skip", "buffer_one", "buffer_all", "cancel_running", "allow"]
 Catchup = Literal["none", "latest", "all"]
+OnExcluded = Literal["skip", "next_day", "previous_day"]
 
 
 class After(Struct, frozen=True, omit_defaults=True):
@@ -81,6 +82,7 @@ class ScheduleSpec(Struct, frozen=True, omit_defaults=True):
     expect: Expect | None = None
     pause_after_failures: int | None = None  # consecutive failed runs
     every_at: str | None = None  # the wall time of an interval of whole days
+    on_excluded: OnExcluded = "skip"  # the day to which a fire moves that a calendar excludes
 
 
 class PauseInfo(Struct, frozen=True, omit_defaults=True):
@@ -192,6 +194,15 @@ class SchedulePreview(Struct, frozen=True, omit_defaults=True):
     clock_change: ClockChange | None = None  # if it is after the last of `fires`, within a year
     changes: tuple[str, ...] = ()  # of an edit: one line for each changed setting
     plan: str = ""  # of an edit: the token that applies exactly this edit
+    moved: tuple[MovedFire, ...] = ()  # those of `fires` that moved because a calendar excludes another day
+
+
+class MovedFire(Struct, frozen=True):
+    """A fire that moved to `at`, because a calendar excludes `origin`."""
+
+    at: datetime
+    origin: datetime
+    reason: str
 
 
 class Excluded(Struct, frozen=True):

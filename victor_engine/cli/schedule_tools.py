@@ -160,6 +160,7 @@ def show_fires(found: SchedulePreview, spec: ScheduleSpec) -> None:
 
     zone = get_zone(spec.timezone)
     excluded = {item.at: item.reason for item in found.excluded}
+    moved = {item.at: item for item in found.moved}
     rows = []
     last = None
     change = found.clock_change
@@ -169,6 +170,9 @@ def show_fires(found: SchedulePreview, spec: ScheduleSpec) -> None:
             rows.append(("…", "", ""))
         there = fire.astimezone(zone)
         remark = f"excluded by {excluded[fire]}" if fire in excluded else ""
+        if fire in moved:
+            origin = moved[fire].origin.astimezone(zone)
+            remark = f"moved from {origin:%a %Y-%m-%d %H:%M}: {moved[fire].reason}"
         if last is not None and last.utcoffset() != there.utcoffset():
             remark = f"{remark}; clock change" if remark else "clock change"
         rows.append((f"{there:%a %Y-%m-%d %H:%M:%S %z}", local(fire), remark))

@@ -53,6 +53,7 @@ class Execution:
         recovers: bool,
     ) -> None:
         config = current.loaded.config
+        excluded = store.excluded = exclusion(current.calendars)
         self._store = store
         self._fires = fires
         self._recovers = recovers
@@ -81,7 +82,7 @@ class Execution:
             resolve=self.starting.resolve,
             on_runs=self._enqueue,
             on_cancel=self._cancel,
-            excluded=exclusion(current.calendars),
+            excluded=excluded,
             poll_interval=config.scheduler.poll_interval,
         )
         self.removals = RemovalDates(store, clock)

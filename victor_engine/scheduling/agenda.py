@@ -13,8 +13,8 @@ from victor_engine.api import Agenda, AgendaLane
 from victor_engine.clock import to_us
 from victor_engine.errors import UsageError, VictorError
 from victor_engine.scheduling import stored_schedules as ops
-from victor_engine.scheduling.fires import Excluded
 from victor_engine.scheduling.stored_schedules import ScheduleRow
+from victor_engine.store.exclusion import Excluded
 from victor_engine.store.queries.schedule_runs import fires_between, typical_seconds
 from victor_engine.store.repositories import schedules
 
@@ -40,10 +40,10 @@ def agenda(
     if len(edges) < 2 or len(edges) > MAX_EDGES or any(b <= a for a, b in pairwise(edges)):
         raise UsageError(f"an agenda needs from 2 to {MAX_EDGES} edges, each later than the one before")
     if schedule_id is not None:
-        found, more = [ops.get(source, schedule_id)], 0
+        found, more = [ops.get(source, schedule_id, excluded=excluded)], 0
     else:
         stored, total = schedules.soonest(source, max(0, limit))
-        found = [ops.decode_row(row) for row in stored]
+        found = [ops.decode_row(row, excluded) for row in stored]
         more = total - len(found)
     past = _past(source, edges, now, schedule_id and found[0].id)
     lanes = []
@@ -79,6 +79,8 @@ def _planned(
             return planned, left_out
         begin = max(begin, row.paused.until)
     timing = row.timing
+    if row.spec.on_excluded != "skip":
+        return _planned_moves(row, edges, begin, excluded)
     # A span includes its first instant and excludes its last.
     tick = timedelta(microseconds=1)
     for index, (start, end) in enumerate(pairwise(edges)):
@@ -96,6 +98,23 @@ def _planned(
                 index = bisect_right(edges, at) - 1
                 planned[index] -= 1
                 left_out[index] += 1
+    return planned, left_out
+
+
+def _planned_moves(
+    row: ScheduleRow, edges: Sequence[datetime], begin: datetime, excluded: Excluded
+) -> tuple[list[int], list[int]]:
+    """Return the numbers of a schedule whose excluded fires move. One that cannot move is left out."""
+    planned, left_out = [0] * (len(edges) - 1), [0] * (len(edges) - 1)
+    for at in row.timing.instants(max(edges[0] - timedelta(microseconds=1), begin)):
+        if at >= edges[-1]:
+            break
+        index = bisect_right(edges, at) - 1
+        try:
+            free = excluded(row.spec, at, row.timing.zone) is None
+        except VictorError:
+            free = False
+        (planned if free else left_out)[index] += 1
     return planned, left_out
 
 

@@ -23,10 +23,11 @@ from victor_engine.events import EventKind
 from victor_engine.run_instant import instant_of_fire
 from victor_engine.scheduling import plan_fingerprints
 from victor_engine.scheduling import stored_schedules as ops
-from victor_engine.scheduling.fires import Excluded, Firing
+from victor_engine.scheduling.fires import Firing
 from victor_engine.scheduling.stored_schedules import ScheduleRow
 from victor_engine.scheduling.timing import Nominal
 from victor_engine.store.db import Tx
+from victor_engine.store.exclusion import Excluded
 from victor_engine.store.locks import Root
 from victor_engine.store.queries import schedule_runs
 from victor_engine.store.queries.backfills import not_found
@@ -72,7 +73,7 @@ def check(spec: BackfillSpec, now: datetime) -> None:
 def plan(source: sqlite3.Connection, spec: BackfillSpec, now: datetime, excluded: Excluded) -> Plan:
     """Return the fires that a backfill would run. Raise UsageError if the range has too many."""
     check(spec, now)
-    row = ops.get(source, spec.schedule_id)
+    row = ops.get(source, spec.schedule_id, excluded=excluded)
     if row.spec.after is not None:
         raise UsageError(
             f"schedule {row.id} has no times of its own: it depends on {', '.join(row.spec.after.workflows)};"

@@ -181,6 +181,11 @@ class CronSchedule:
         return bit_set(self.fields[4].bits)
 
     @property
+    def most_a_day(self) -> int:
+        """The most fires of a cron expression on a day without a clock change."""
+        return self.fields[0].bits.bit_count() * self.fields[1].bits.bit_count()
+
+    @property
     def follows_wall_clock(self) -> bool:
         """Whether minute or hour starts with `*`, so that every minute is compared with the wall clock."""
         return self.fields[0].star or self.fields[1].star

@@ -24,13 +24,15 @@ KEYS = frozenset(
     {
         "cron", "every", "interval", "anchor", "at", "once", "after", "timezone", "tz", "version", "initial_state",
         "state", "enabled", "catchup", "catchup_window", "misfire_grace", "overlap", "max_active_runs", "jitter",
-        "start_date", "end_date", "max_runs", "priority", "description", "exclude", "expect",
+        "start_date", "end_date", "max_runs", "priority", "description", "exclude", "on_excluded", "expect",
         "pause_after_failures",
     }
 )  # fmt: skip
 """The keys of a `schedule:` block."""
 
 OVERLAPS = ("skip", "buffer_one", "buffer_all", "cancel_running", "allow")
+
+ON_EXCLUDED = ("skip", "next_day", "previous_day")
 
 SYNONYMS = (("timezone", "tz"), ("every", "interval"), ("at", "once"), ("initial_state", "state"))
 """Keys with the same meaning."""
@@ -146,6 +148,13 @@ def spec_from_block(
             raise UsageError(f"must be true or false, not {value!r}")
         return value
 
+    def on_excluded(value: Any) -> str:
+        if value not in ON_EXCLUDED:
+            raise UsageError(
+                f"{value!r} is not a value of on_excluded. {did_you_mean(str(value), ON_EXCLUDED)}"
+            )
+        return str(value)
+
     def overlap(value: Any) -> str:
         if value not in OVERLAPS:
             raise UsageError(f"{value!r} is not an overlap policy. {did_you_mean(str(value), OVERLAPS)}")
@@ -163,6 +172,7 @@ def spec_from_block(
     take("at", lambda value: parse_at(value, zone), "at", "once")
     take("after", read_after, "after")
     take("exclude", _calendars, "exclude")
+    take("on_excluded", on_excluded, "on_excluded")
     take("expect", read_expect, "expect")
     take("pause_after_failures", at_least_one, "pause_after_failures")
     take("version", str, "version")
@@ -209,6 +219,8 @@ def changed_spec(spec: ScheduleSpec, block: Mapping[str, Any]) -> tuple[Schedule
     if not given.keys() & ways.keys():
         # The reader requires times; any will do to read the other keys.
         base["cron"] = "@yearly"
+    if "on_excluded" in given and "exclude" not in given:
+        base["exclude"] = "calendar"  # so that the key can be read; the whole spec is checked below
     read, problems = spec_from_block(spec.workflow, {**base, **given})
     if read is None:
         return None, problems

@@ -47,7 +47,7 @@ def run_ended(firing: Firing, run_key: int, ended: Ended, status: str) -> None:
         return
     nominal = from_us(ended.nominal)
     for stored in rows:
-        row = ops.decode_row(stored)
+        row = ops.decode_row(stored, tx.excluded)
         after = row.spec.after
         if after is None or status not in COUNTS[after.on]:
             continue

@@ -16,11 +16,11 @@ from victor_engine.events import EventKind
 from victor_engine.scheduling import dependency_fires, downtime
 from victor_engine.scheduling import stored_schedules as ops
 from victor_engine.scheduling.describe import elapsed
-from victor_engine.scheduling.fires import Excluded
 from victor_engine.scheduling.stored_schedules import ScheduleRow
 from victor_engine.scheduling.timezones import CALENDAR_CHANGE
 from victor_engine.scheduling.timing import Nominal, Timing
 from victor_engine.store.db import actor_from_json
+from victor_engine.store.exclusion import Excluded
 from victor_engine.store.queries.events import newest_of_schedule
 from victor_engine.store.queries.schedule_runs import (
     active_runs,
@@ -81,7 +81,7 @@ def explain(
 
     `engine_runs` is true if an engine runs. The function writes nothing.
     """
-    row = ops.get(source, schedule, removed=True)
+    row = ops.get(source, schedule, removed=True, excluded=excluded)
     answer = _Answer(source, row, now, excluded, engine_runs)
     if at is None:
         headline = _present(answer)
@@ -169,6 +169,12 @@ def _span(answer: _Answer, at: datetime, start: datetime, end: datetime) -> tupl
         _add_fire(answer, fire)
     for gap in downtime.downtimes(answer.source, start, end):
         answer.add(str(gap), "warn", gap.start)
+    tick = timedelta(microseconds=1)
+    for move in answer.row.timing.moves(start - tick, end - tick)[:MAX_FIRES]:
+        answer.add(
+            f"the fire of {answer.wall(move.origin)} moves to {answer.wall(move.instant)}: {move.reason}",
+            "warn",
+        )
     if found:
         _add_changes(answer, start, end + timedelta(days=1))
         if len(found) == 1:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from victor_engine.api import PauseInfo, ScheduleSpec, TriggerKind
+from victor_engine.api import PauseInfo, TriggerKind
 from victor_engine.clock import to_us
 from victor_engine.domain.statuses import FireOutcome, RunStatus
 from victor_engine.errors import VictorError
@@ -18,22 +17,15 @@ from victor_engine.scheduling import stored_schedules as ops
 from victor_engine.scheduling.stored_schedules import Resolve, ScheduleRow
 from victor_engine.scheduling.timing import Nominal
 from victor_engine.store.db import Tx
+from victor_engine.store.exclusion import Excluded, nothing_excluded
 from victor_engine.store.locks import Root
 from victor_engine.store.queries.schedule_runs import ActiveRun, active_runs, active_runs_of
 from victor_engine.store.repositories import fires, meta, schedules
 from victor_engine.store.repositories.fires import Fire
 from victor_engine.store.runs import NewRun, RunBatch, Start, create_run
 
-Excluded = Callable[[ScheduleSpec, datetime, ZoneInfo], str | None]
-"""Returns the calendar that excludes an instant, or None. Raises UsageError if a calendar cannot be read."""
-
-
 OPERATOR_SKIP = "an operator skipped this fire"
 """The reason of a fire that an operator skipped."""
-
-
-def nothing_excluded(spec: ScheduleSpec, instant: datetime, zone: ZoneInfo) -> str | None:
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +197,8 @@ class Firing:
                 else f"{cause.reason}; {decision.reason}"
             )
         )
+        if moved := row.timing.moved_words(nominal.instant):
+            reason = f"{reason}; {moved}"
         self.record(row, nominal, decision.outcome, reason, key, run_id)
         if self.batch is not None:
             self.batch.started(row.id, key, run_id, held=decision.outcome is FireOutcome.QUEUED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
 
 from victor_engine.api import ScheduleSpec
@@ -23,12 +23,13 @@ from victor_engine.scheduling import (
 )
 from victor_engine.scheduling import stored_schedules as ops
 from victor_engine.scheduling.due_times import DueTimes
-from victor_engine.scheduling.fires import Excluded, FireBatch, Firing, nothing_excluded
+from victor_engine.scheduling.fires import FireBatch, Firing
 from victor_engine.scheduling.loop_clock import LoopClock
+from victor_engine.scheduling.read_ahead import READ_AHEAD, ReadAhead
 from victor_engine.scheduling.stored_schedules import Resolve, ScheduleRow
-from victor_engine.scheduling.timezones import get_zone
 from victor_engine.scheduling.timing import Nominal
 from victor_engine.store.db import Store, Tx
+from victor_engine.store.exclusion import Excluded, nothing_excluded
 from victor_engine.store.queries import schedule_runs
 from victor_engine.store.queries.schedule_runs import ActiveRun
 from victor_engine.store.repositories import backfills, expectations, fires, schedules
@@ -38,9 +39,6 @@ log = logging.getLogger(__name__)
 
 BATCH = 512
 """Schedules that are decided in one transaction."""
-
-READ_AHEAD = 5.0
-"""Seconds before its due time at which a schedule is read."""
 
 LONGEST_WAIT = 60.0
 """The most seconds between two tries after unexpected errors."""
@@ -81,9 +79,8 @@ class SchedulerLoop:
         self._on_cancel = on_cancel
         self._excluded = excluded
         self._due = DueTimes()
-        self._specs = ops.SpecCache()
-        self._upcoming: dict[str, ops.UpcomingFire] = {}
-        """The fires that are due soon, computed in advance."""
+        self._specs = ops.SpecCache(excluded)
+        self._ahead = ReadAhead(store, clock, self._specs, self._due, excluded)
         self._timer = LoopClock(clock)
         self._task: asyncio.Task[None] | None = None
         self._next_expectation: int | None = None
@@ -145,6 +142,7 @@ class SchedulerLoop:
         if schedule is not None:
             self._due.set(schedule, await self.store.read(lambda c: schedules.due_of(c, schedule)))
         else:
+            await self._ahead.follow_calendars()
             self._due.replace(await self.store.read(schedules.due))
         self._next_expectation = await self.store.read(expectations.next_due)
         self._timer.wake.set()
@@ -165,7 +163,7 @@ class SchedulerLoop:
 
     async def _correct(self, seen: datetime, looked: datetime | None) -> None:
         ahead = await self.store.write(lambda tx: clock_changes.correct(tx, seen, looked))
-        self._upcoming.clear()
+        self._ahead.fires.clear()
         if ahead is not None:
             self._decided_until = await self.store.read(fires.latest)
             log.warning("the clock was ahead; it was set back. Fires that are open again: %d", ahead.reopened)
@@ -179,7 +177,7 @@ class SchedulerLoop:
                 await self._follow_clock()
                 await self.fire_due()
                 await self.check_expectations()
-                await self._read_ahead()
+                await self._ahead.read()
                 failures = 0
             except FencedError as error:
                 log.critical("the scheduler stopped: %s", error)
@@ -218,41 +216,6 @@ class SchedulerLoop:
         left = self._left(due)
         return left - READ_AHEAD if left > READ_AHEAD else left
 
-    async def _read_ahead(self) -> None:
-        """Read the schedules that are due in the next seconds, so that a large batch starts without delay."""
-        horizon = to_us(self.clock.now()) + int((READ_AHEAD + 1) * 1_000_000)
-        due = dict.fromkeys(self._due.until(horizon, 2 * ops.SpecCache.LIMIT))
-        self._upcoming = {schedule: found for schedule, found in self._upcoming.items() if schedule in due}
-        soon = [schedule for schedule in due if schedule not in self._upcoming]
-        for first in range(0, len(soon), BATCH):
-            part = soon[first : first + BATCH]
-            self._upcoming |= await self.store.read(lambda c: self._compute(c, part))  # noqa: B023
-
-    def _compute(self, connection: sqlite3.Connection, due: list[str]) -> dict[str, ops.UpcomingFire]:
-        found = self._specs.upcoming(schedules.some(connection, due))
-        for upcoming in found.values():
-            self._expand_calendars(upcoming.spec, [upcoming.nominal])
-        return found
-
-    def _expand_calendars(self, spec: ScheduleSpec, nominals: Iterable[Nominal]) -> None:
-        """Compute the calendars of a schedule in a reader thread. It can take seconds; the writer does not wait."""
-        for nominal in nominals if spec.exclude else ():
-            try:
-                self._excluded(spec, nominal.instant, get_zone(spec.timezone))
-            except (VictorError, ValueError):
-                return  # the decision reports the error
-
-    def _prepare(self, connection: sqlite3.Connection, due: list[str]) -> None:
-        """Compute the calendars of schedules that were not read ahead, for example after a downtime."""
-        now = self.clock.now()
-        for stored in schedules.some(connection, due):
-            try:
-                row = self._specs.row(stored)
-                if row.spec.exclude and not row.removed and row.paused is None:
-                    self._expand_calendars(row.spec, policy.backlog(row.timing, row.cursor, now).fires)
-            except VictorError:
-                continue
-
     # --- firing --------------------------------------------------------------------------------
 
     async def fire_due(self) -> int:
@@ -265,9 +228,7 @@ class SchedulerLoop:
                 return total
             total += len(batch)
             try:
-                unread = [schedule for schedule in batch if schedule not in self._upcoming]
-                if unread:
-                    await self.store.read(lambda c: self._prepare(c, unread))  # noqa: B023
+                await self._ahead.prepare(batch)
                 firing, next_due = await self.store.write(lambda tx: self._decide(tx, batch))  # noqa: B023
             except BaseException:
                 for schedule in batch:
@@ -279,7 +240,7 @@ class SchedulerLoop:
         """Report a committed batch of decisions, and set when its schedules are due next."""
         self.committed(firing)
         for schedule, due in next_due:
-            self._upcoming.pop(schedule, None)
+            self._ahead.fires.pop(schedule, None)
             self._due.set(schedule, due)
 
     async def check_expectations(self) -> None:
@@ -331,7 +292,7 @@ class SchedulerLoop:
                 schedule_commands.resume(tx, row.id, actor=None, note=note, at=until)
                 return schedules.due_of(tx, row.id)
             return to_us(until) if until is not None else None
-        upcoming = self._upcoming.get(schedule)
+        upcoming = self._ahead.fires.get(schedule)
         if upcoming is not None and self._is_next(upcoming, row, tx):
             firing.fire(row, upcoming.nominal, upcoming=upcoming)
             following = upcoming.following if not row.exhausted else None

@@ -72,7 +72,7 @@ def add(
                 f"{'; '.join(changes)}; change it with `victor scheduler edit {new_id}`"
             )
         return ScheduleAdded(new_id, False)
-    timing = Timing(spec, new_id, tx.now)
+    timing = Timing(spec, new_id, tx.now, tx.excluded)
     if file_spec is None:
         _check_fires(spec, timing, tx.now)
     dependency_graph.check(tx, new_id, spec)
@@ -174,7 +174,7 @@ def edit(tx: Tx, schedule: str, spec: ScheduleSpec, *, actor: Actor | None, note
         raise UsageError(
             f"schedule {row.id} belongs to {row.workflow}; add another schedule for {spec.workflow}"
         )
-    timing = Timing(spec, row.id, row.created_at)
+    timing = Timing(spec, row.id, row.created_at, tx.excluded)
     changes = describe_changes(row.spec, spec)
     if not changes:
         return row.id
@@ -211,7 +211,7 @@ def _times(spec: ScheduleSpec) -> tuple[Any, ...]:
     """Return the fields of a spec beside `cron` that determine when a schedule is due."""
     return (
         spec.every_seconds, spec.every_at, spec.anchor, spec.at, spec.after, spec.timezone, spec.start_date,
-        spec.end_date, spec.jitter,
+        spec.end_date, spec.jitter, spec.on_excluded, spec.exclude if spec.on_excluded != "skip" else (),
     )  # fmt: skip
 
 

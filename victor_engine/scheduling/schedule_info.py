@@ -14,6 +14,7 @@ from victor_engine.api import (
     CalendarInfo,
     CalendarSpan,
     ClockChange,
+    MovedFire,
     ScheduleInfo,
     SchedulePreview,
     ScheduleSpec,
@@ -26,9 +27,9 @@ from victor_engine.scheduling import stored_schedules as ops
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars
 from victor_engine.scheduling.declarations import describe_changes
 from victor_engine.scheduling.declarations import schedule_id as spec_id
-from victor_engine.scheduling.fires import Excluded
 from victor_engine.scheduling.timezones import get_zone, zone_table
 from victor_engine.scheduling.timing import Timing
+from victor_engine.store.exclusion import Excluded
 from victor_engine.store.queries import backfills
 
 _YEAR = timedelta(days=366)
@@ -64,7 +65,12 @@ def _complete(
         changes["upstream"] = tuple(dependency_fires.upstream_states(source, info.id, info.spec, now))
     next_fire = info.next_fire
     if info.paused is not None:
-        changes["next_fire"] = next_fire = _after_pause(source, info)
+        changes["next_fire"] = next_fire = _after_pause(source, info, excluded)
+    elif info.spec.on_excluded != "skip" and next_fire is not None:
+        # The calendars can have changed since the next fire was stored.
+        row = ops.get(source, info.id, excluded=excluded)
+        due = ops.first_open(source, row, row.cursor)
+        changes["next_fire"] = next_fire = None if due is None else from_us(due)
     if info.spec.exclude and next_fire is not None:
         reason = exclusion_reason(info.spec, next_fire, excluded)
         if reason is not None:
@@ -72,12 +78,12 @@ def _complete(
     return msgspec.structs.replace(info, **changes) if changes else info
 
 
-def _after_pause(source: sqlite3.Connection, info: ScheduleInfo) -> datetime | None:
+def _after_pause(source: sqlite3.Connection, info: ScheduleInfo, excluded: Excluded) -> datetime | None:
     """Return the first fire after the end of a pause; None if the pause has no end."""
     until = info.paused.until if info.paused is not None else None
     if until is None or not info.spec.enabled:
         return None
-    due = ops.first_fire(ops.get(source, info.id).timing, until)
+    due = ops.first_fire(ops.get(source, info.id, excluded=excluded).timing, until)
     return None if due is None else from_us(due)
 
 
@@ -107,7 +113,7 @@ def preview(
     try:
         known = ops.get(source, schedule) if schedule is not None else None
         shown_id = known.id if known is not None else spec_id(spec)
-        timing = Timing(spec, shown_id, known.created_at if known is not None else after)
+        timing = Timing(spec, shown_id, known.created_at if known is not None else after, excluded)
         dependency_graph.check(source, shown_id, spec)
         fires = tuple(timing.upcoming(max(0, min(count, MAX_PREVIEW)), after))
     except VictorError as error:
@@ -139,10 +145,22 @@ def preview(
         summary=timing.summary,
         fires=fires,
         excluded=tuple(left_out),
+        moved=_moved(timing, fires),
         problem=problem,
         clock_change=_clock_change(timing, fires) if fires else None,
         changes=changes,
         plan=token,
+    )
+
+
+def _moved(timing: Timing, fires: Sequence[datetime]) -> tuple[MovedFire, ...]:
+    """Return those of the fires that moved, one for each origin."""
+    if not fires:
+        return ()
+    return tuple(
+        MovedFire(move.instant, move.origin, move.reason)
+        for move in timing.moves(fires[0] - timedelta(microseconds=1), fires[-1])
+        if move.instant in fires
     )
 
 

@@ -17,6 +17,7 @@ from victor_engine.errors import VictorError
 from victor_engine.events import EventKind
 from victor_engine.scheduling.timing import Nominal, Timing
 from victor_engine.store.db import Tx, actor_json
+from victor_engine.store.exclusion import Excluded, nothing_excluded
 from victor_engine.store.locks import Root
 from victor_engine.store.queries import ids
 from victor_engine.store.repositories import fires, schedules
@@ -48,6 +49,7 @@ class ScheduleRow:
     failures: int = 0
     vanished: str | None = None  # why it is disabled until its workflow or block is in the files again
     skip_at: datetime | None = None
+    excluded: Excluded = nothing_excluded
     _timing: Timing | None = None
 
     def skips(self, nominal: Nominal) -> bool:
@@ -57,7 +59,7 @@ class ScheduleRow:
     @property
     def timing(self) -> Timing:
         if self._timing is None or self._timing.spec is not self.spec:
-            self._timing = Timing(self.spec, self.id, self.created_at)
+            self._timing = Timing(self.spec, self.id, self.created_at, self.excluded)
         return self._timing
 
     @property
@@ -83,7 +85,12 @@ class ScheduleRow:
 _decode_spec = msgspec.json.Decoder(ScheduleSpec).decode
 
 
-def decode_row(row: Any, spec: ScheduleSpec | None = None, timing: Timing | None = None) -> ScheduleRow:
+def decode_row(
+    row: Any,
+    excluded: Excluded,
+    spec: ScheduleSpec | None = None,
+    timing: Timing | None = None,
+) -> ScheduleRow:
     """Decode a stored row. `spec` and `timing` save work if they are known already."""
     if spec is None:
         spec = _decode_spec(row[2])
@@ -104,6 +111,7 @@ def decode_row(row: Any, spec: ScheduleSpec | None = None, timing: Timing | None
         failures=row[13],
         vanished=row[14],
         skip_at=from_us(row[15]) if row[15] is not None else None,
+        excluded=excluded,
         _timing=timing,
     )
 
@@ -113,7 +121,8 @@ class SpecCache:
 
     LIMIT = 20_000
 
-    def __init__(self) -> None:
+    def __init__(self, excluded: Excluded) -> None:
+        self._excluded = excluded
         self._specs: dict[tuple[str, str, int], tuple[ScheduleSpec, Timing]] = {}
         self._lock = Lock()  # the writer thread and a reader thread use it at the same time
 
@@ -122,14 +131,14 @@ class SpecCache:
         key = (stored[0], stored[2], stored[9])
         known = self._specs.get(key)
         if known is None:
-            row = decode_row(stored)
+            row = decode_row(stored, self._excluded)
             known = row.spec, row.timing
             with self._lock:
                 if len(self._specs) >= self.LIMIT:
                     del self._specs[next(iter(self._specs))]
                 self._specs[key] = known
             return row
-        return decode_row(stored, *known)
+        return decode_row(stored, self._excluded, *known)
 
     def upcoming(self, stored: Iterable[Any]) -> dict[str, UpcomingFire]:
         """Compute the next fire of schedules that will soon be due, by id."""
@@ -181,22 +190,31 @@ def used_up_words(row: ScheduleRow, spec: ScheduleSpec) -> str:
     )
 
 
-def get(source: ids.Source, schedule: str, *, removed: bool = False) -> ScheduleRow:
-    """Return a schedule by its id, a prefix of the id, or the name of its workflow; see `ids.schedule_id`."""
+def _calendars_of(source: ids.Source) -> Excluded:
+    return source.excluded if isinstance(source, Tx) else nothing_excluded
+
+
+def get(
+    source: ids.Source, schedule: str, *, removed: bool = False, excluded: Excluded | None = None
+) -> ScheduleRow:
+    """Return a schedule by its id, a prefix of the id, or the name of its workflow; see `ids.schedule_id`.
+
+    The calendars are `excluded`, or those of a transaction.
+    """
     full = ids.schedule_id(source, schedule, removed=removed)
-    return decode_row(schedules.find(source, full))
+    return decode_row(schedules.find(source, full), excluded or _calendars_of(source))
 
 
 def locked(tx: Tx, schedule: str) -> ScheduleRow:
     """Lock a schedule that is not removed, and return it. See `get` for its name."""
     full = ids.schedule_id(tx, schedule)
     tx.lock(Root.SCHEDULE, full)
-    return decode_row(schedules.find(tx, full))
+    return decode_row(schedules.find(tx, full), tx.excluded)
 
 
 def all_rows(source: ids.Source) -> list[ScheduleRow]:
     """Return all schedules that are not removed."""
-    return [decode_row(row) for row in schedules.present(source)]
+    return [decode_row(row, _calendars_of(source)) for row in schedules.present(source)]
 
 
 def first_fire(timing: Timing, after: datetime) -> int | None:
@@ -306,4 +324,4 @@ def write_fire_event(
 def find(source: ids.Source, schedule: str) -> ScheduleRow | None:
     """Return a schedule by its whole id, removed or not; None if it does not exist."""
     stored = schedules.find(source, schedule)
-    return None if stored is None else decode_row(stored)
+    return None if stored is None else decode_row(stored, _calendars_of(source))

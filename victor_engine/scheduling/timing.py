@@ -13,9 +13,11 @@ from victor_engine.errors import UsageError
 from victor_engine.scheduling.cron import CronSchedule
 from victor_engine.scheduling.describe import after_words, elapsed
 from victor_engine.scheduling.fire_counts import count as count_cron
+from victor_engine.scheduling.moved_fires import Move, MovedFires, check_moves
 from victor_engine.scheduling.spec_clauses import check_after, check_expect
 from victor_engine.scheduling.timezones import get_zone, zone_table
 from victor_engine.scheduling.wall_interval import WallInterval, wall_interval_text
+from victor_engine.store.exclusion import Excluded, nothing_excluded
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
@@ -37,9 +39,18 @@ class Nominal:
 
 
 class Timing:
-    """The times of a schedule. Immutable. The constructor raises UsageError if the spec is not valid."""
+    """The times of a schedule. The constructor raises UsageError if the spec is not valid.
 
-    def __init__(self, spec: ScheduleSpec, schedule_id: str, created_at: datetime) -> None:
+    `excluded` returns the calendar that excludes an instant. Fires move by it if `on_excluded` is not skip.
+    """
+
+    def __init__(
+        self,
+        spec: ScheduleSpec,
+        schedule_id: str,
+        created_at: datetime,
+        excluded: Excluded = nothing_excluded,
+    ) -> None:
         self.spec = spec
         self.schedule_id = schedule_id
         try:
@@ -85,6 +96,10 @@ class Timing:
             self._wall = WallInterval.create(
                 zone_table(spec.timezone), spec.every_seconds, spec.every_at, self._anchor
             )
+        check_moves(spec, self._cron)
+        self._moved: MovedFires | None = None
+        if spec.on_excluded != "skip":
+            self._moved = MovedFires(spec, self._raw, zone_table(spec.timezone), excluded)
 
     @staticmethod
     def from_spec(spec: ScheduleSpec, schedule_id: str, created_at: datetime) -> Timing:
@@ -121,10 +136,28 @@ class Timing:
         spec = self.spec
         if spec.start_date is not None and instant < spec.start_date:
             instant = spec.start_date - timedelta(microseconds=1)
-        found = self._raw(instant)
+        found = self._next(instant)
         if found is None or (spec.end_date is not None and found > spec.end_date):
             return None
         return found
+
+    def _next(self, instant: datetime) -> datetime | None:
+        return self._raw(instant) if self._moved is None else self._moved.next_after(instant)
+
+    def moves(self, after: datetime, until: datetime) -> list[Move]:
+        """Return the fires that calendars move into the span after `after` up to `until`, or out of it, by origin."""
+        if self._moved is None:
+            return []
+        return [move for move in self._moved.moves(after, until) if move.instant != move.origin]
+
+    def moved_words(self, instant: datetime) -> str:
+        """Return the origins of a fire that moved, with the calendars that exclude them; empty if it did not move."""
+        found = self.moves(instant - timedelta(microseconds=1), instant)
+        return ", ".join(
+            f"moved from {self.nominal(move.origin).local.replace('T', ' ')}, which {move.reason} excludes"
+            for move in found
+            if move.instant == instant
+        )
 
     def _raw(self, instant: datetime) -> datetime | None:
         if self._cron is not None:
@@ -157,13 +190,15 @@ class Timing:
             return nominal.instant
         seed = hashlib.sha256(f"{self.schedule_id}/{nominal.local}/{nominal.fold}".encode()).digest()
         delay = self.spec.jitter * int.from_bytes(seed[:8], "big") / 2**64
-        following = self._raw(nominal.instant)
+        following = self._next(nominal.instant)
         if following is not None:
             delay = min(delay, max(0.0, (following - nominal.instant).total_seconds() - 1))
         return nominal.instant + timedelta(seconds=delay)
 
     def previous_before(self, instant: datetime) -> datetime | None:
         """Return the last nominal instant before `instant`, also one before start_date; None if there is none."""
+        if self._moved is not None:
+            return self._moved.previous_before(instant, _LONGEST)
         if self._wall is not None:
             return self._wall.previous_before(instant)
         if self.spec.every_seconds is not None:
@@ -198,6 +233,8 @@ class Timing:
             until = min(until, spec.end_date)
         if until <= after:
             return 0
+        if self._moved is not None:
+            return len(self._moved.between(after, until))
         if self._cron is not None:
             # Fires are whole seconds, and a fire at `after` does not count.
             return count_cron(self._cron, (after - _EPOCH) // _SECOND, (until - _EPOCH) // _SECOND)

@@ -27,6 +27,7 @@ from victor_engine.errors import FencedError, StorageError, StoreError, VictorEr
 from victor_engine.events import EventKind
 from victor_engine.private import make_directory, open_file
 from victor_engine.store import pragmas, schema
+from victor_engine.store.exclusion import Excluded, nothing_excluded
 from victor_engine.store.file_identity import OpenFiles
 from victor_engine.store.group import roll_back, run_group
 from victor_engine.store.outage import RETRY_SECONDS, Job, Outage, storage_error
@@ -42,10 +43,9 @@ MAX_GROUP = 512
 
 def connect(path: Path | str, *, readonly: bool = False) -> sqlite3.Connection:
     """Return a connection with the settings of the product: WAL, full durability, cached statements."""
-    uri = Path(path).absolute().as_uri()
     try:
         connection = sqlite3.connect(
-            uri + ("?mode=ro" if readonly else ""),
+            Path(path).absolute().as_uri() + ("?mode=ro" if readonly else ""),
             uri=True,
             isolation_level=None,
             check_same_thread=False,
@@ -80,6 +80,7 @@ class Store:
         self._fenced = False
         self.on_storage: Callable[[StorageInfo | None], None] = lambda info: None
         """Called in the event loop when a storage outage begins, and with None when it ends."""
+        self.excluded: Excluded = nothing_excluded
         self._patient = False
         self._outage: Outage | None = None
         self._takes = asyncio.Event()
@@ -266,7 +267,7 @@ class Store:
         self.files.check()
         connection.execute("BEGIN IMMEDIATE")
         self._check_epoch(connection)
-        return self.transaction(connection, now)
+        return self.transaction(connection, now, self.excluded)
 
     def _check_epoch(self, connection: sqlite3.Connection) -> None:
         row = connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
@@ -284,9 +285,8 @@ class Store:
             if job.future.done():
                 continue
             if job.error is not None:
-                error = job.error
-                if isinstance(error, sqlite3.Error):
-                    error = self._store_error(error)
+                failed = job.error
+                error = self._store_error(failed) if isinstance(failed, sqlite3.Error) else failed
                 job.future.set_exception(error)
                 # Mark the exception as retrieved, in case the caller was cancelled.
                 job.future.exception()

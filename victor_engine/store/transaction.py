@@ -19,6 +19,7 @@ from victor_engine import jsonio
 from victor_engine.api import ENGINE_ACTOR, Actor, EventInfo
 from victor_engine.clock import to_us
 from victor_engine.ids import fresh_ids
+from victor_engine.store.exclusion import Excluded, nothing_excluded
 from victor_engine.store.locks import Root
 
 T = TypeVar("T")
@@ -96,6 +97,7 @@ class Tx:
         "_rows",
         "connection",
         "events",
+        "excluded",
         "execute",
         "ids",
         "now",
@@ -103,7 +105,9 @@ class Tx:
         "plain",
     )
 
-    def __init__(self, connection: sqlite3.Connection, now: datetime) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, now: datetime, excluded: Excluded = nothing_excluded
+    ) -> None:
         self.connection = connection
         self.execute = connection.execute
         self.now = now
@@ -111,6 +115,8 @@ class Tx:
         self.ids = fresh_ids(now)
         """Unique ids for new rows of this transaction."""
         self.events: list[EventInfo] = []
+        self.excluded = excluded
+        """Returns the calendar that excludes an instant of a schedule."""
         self.plain = False
         """Whether a plain transition is running, which may not execute statements that write; see `store.group`."""
         self._known: dict[Any, Any] = {}

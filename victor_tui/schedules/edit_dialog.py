@@ -45,11 +45,12 @@ def fire_lines(
     now: datetime,
     excluded: Mapping[datetime, str],
     begin: datetime | None = None,
+    moved: Mapping[datetime, str] | None = None,
 ) -> list[Content]:
     """Return a line for each fire in `zone` and in UTC, with a line for each change of the clocks.
 
-    `excluded` maps the fires that a calendar excludes to the reason. Changes of the clocks count from `begin`,
-    by default `now`.
+    `excluded` maps the fires that a calendar excludes to the reason, `moved` the fires that moved to the words about
+    it. Changes of the clocks count from `begin`, by default `now`.
     """
     lines = []
     before = (begin or now).astimezone(zone).utcoffset()
@@ -68,6 +69,7 @@ def fire_lines(
                 (fire.astimezone(UTC).strftime(f"  %H:%M{seconds} UTC") if offset else "", "$text-muted"),
                 (f"  {relative(fire, now):<8}", "$text-muted"),
                 (f"excluded by {one_line(reason, 60)}" if reason else "", "$warning"),
+                (one_line((moved or {}).get(fire, ""), 90), "$warning"),
             )
         )
         before = offset
@@ -86,7 +88,11 @@ def preview_lines(spec: ScheduleSpec, preview: SchedulePreview, now: datetime) -
     lines.append(Content.styled(one_line(preview.summary, 200), "$success"))
     excluded = {each.at: each.reason for each in preview.excluded}
     zone = ZoneInfo(spec.timezone)
-    lines += fire_lines(preview.fires, zone, now, excluded)
+    moved = {
+        each.at: f"moved from {each.origin.astimezone(zone):%a %Y-%m-%d}: {each.reason}"
+        for each in preview.moved
+    }
+    lines += fire_lines(preview.fires, zone, now, excluded, moved=moved)
     change = preview.clock_change
     if change is not None:
         later = tuple(fire for fire in (change.before, change.after) if fire is not None)

@@ -10,6 +10,7 @@ from victor_engine.api import ScheduleSpec
 MORE_KEYS = (
     "description",
     "exclude",
+    "on_excluded",
     "expect",
     "jitter",
     "start_date",

@@ -108,7 +108,8 @@ def policy_words(schedule: ScheduleInfo) -> str:
     if spec.jitter:
         words.append(f"jitter {duration(spec.jitter)}")
     if spec.exclude:
-        words.append(f"not in {', '.join(spec.exclude)}")
+        moved = "" if spec.on_excluded == "skip" else f" (moves to the {spec.on_excluded.replace('_', ' ')})"
+        words.append(f"not in {', '.join(spec.exclude)}{moved}")
     if spec.max_runs is not None:
         words.append(f"{plural(spec.max_runs, 'run')} at most")
     return ", ".join(words)

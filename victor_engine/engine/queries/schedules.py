@@ -29,9 +29,9 @@ from victor_engine.scheduling import backfill, schedule_info
 from victor_engine.scheduling.agenda import agenda
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars
 from victor_engine.scheduling.explain import explain
-from victor_engine.scheduling.fires import Excluded
 from victor_engine.scheduling.timing import Timing
 from victor_engine.store import queries
+from victor_engine.store.exclusion import Excluded
 from victor_engine.store.queries import backfills
 from victor_engine.versioning import catalog
 

@@ -57,6 +57,14 @@ def present(source: Source) -> list[Any]:
     return rows
 
 
+def moving(source: Source) -> list[Any]:
+    """Return the schedules that move fires which a calendar excludes."""
+    rows: list[Any] = source.execute(
+        f"{_PRESENT} AND json_extract(spec, '$.on_excluded') IS NOT NULL"
+    ).fetchall()
+    return rows
+
+
 def soonest(source: Source, limit: int) -> tuple[list[Any], int]:
     """Return the schedules that are due next, and how many there are in all."""
     rows = source.execute(
@@ -262,6 +270,13 @@ def move_all(tx: Tx, moves: Sequence[tuple[int, int | None, int, int, str]]) -> 
         "UPDATE schedules SET cursor = ?, next_fire = ?, skip_next = ?, runs_started = ? WHERE id = ?", moves
     )
     expect_rows(changed, len(moves), "schedules")
+
+
+def set_next_fire(tx: Tx, schedule_id: str, next_fire: int | None) -> None:
+    """Store when a schedule is due next, without another change."""
+    tx.lock(Root.SCHEDULE, schedule_id)
+    changed = tx.execute("UPDATE schedules SET next_fire = ? WHERE id = ?", (next_fire, schedule_id))
+    expect_one(changed, "schedule", schedule_id)
 
 
 def set_back(tx: Tx, schedule_id: str, *, cursor: int, created_at: int, next_fire: int | None) -> None:

@@ -1,0 +1,148 @@
+"""Fires that move to another day if a calendar excludes theirs: `on_excluded: next_day` or `previous_day`.
+
+An excluded fire moves to the same wall time of the nearest day in that direction that no calendar excludes, over at
+most `FARTHEST` days. The times of the schedule are then the moved instants: the run is for such an instant, and fires
+that move to the same instant are one fire. A fire that cannot move stays, and is skipped as excluded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from victor_engine.api import ScheduleSpec
+from victor_engine.errors import UsageError, VictorError
+from victor_engine.scheduling.cron import CronSchedule
+from victor_engine.scheduling.timezones import Zone
+from victor_engine.store.exclusion import Excluded
+
+FARTHEST = 31
+"""The most days by which a fire moves."""
+
+MOST_A_DAY = 24
+"""The most fires of a cron expression on one day for which fires can move."""
+
+_DAY = timedelta(days=1)
+_SPAN = timedelta(days=FARTHEST + 2)
+"""More than the longest move, with the clock changes in it."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
+
+
+def check_moves(spec: ScheduleSpec, cron: CronSchedule | None) -> None:
+    """Raise UsageError if `on_excluded` has no effect with the other settings of a spec."""
+    if spec.on_excluded == "skip":
+        return
+    if spec.after is not None:
+        raise UsageError("on_excluded needs times that can move; a schedule with after has none")
+    if not spec.exclude:
+        raise UsageError(f"on_excluded: {spec.on_excluded} needs exclude with the names of calendars")
+    if cron is not None and cron.most_a_day > MOST_A_DAY:
+        raise UsageError(
+            f"on_excluded: {spec.on_excluded} needs at most {MOST_A_DAY} fires a day, not {cron.most_a_day}"
+        )
+    if spec.every_seconds is not None and spec.every_seconds < _DAY.total_seconds():
+        raise UsageError(f"on_excluded: {spec.on_excluded} needs an interval of at least a day")
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A fire by the times of the schedule, and the instant to which it moved because of a calendar."""
+
+    origin: datetime
+    instant: datetime
+    reason: str
+
+
+class MovedFires:
+    """The fires of a spec after their moves.
+
+    Args:
+        spec: The spec, with `on_excluded` other than skip.
+        raw: Returns the first instant after another by the times of the spec, without moves.
+        zone: The time zone of the spec.
+        excluded: Returns the calendar that excludes an instant.
+    """
+
+    def __init__(
+        self,
+        spec: ScheduleSpec,
+        raw: Callable[[datetime], datetime | None],
+        zone: Zone,
+        excluded: Excluded,
+    ) -> None:
+        self._spec = spec
+        self._raw = raw
+        self._zone = zone
+        self._excluded = excluded
+        self._forward = spec.on_excluded == "next_day"
+
+    def move(self, instant: datetime) -> Move:
+        """Return the move of a fire. Its instant is the same if no calendar excludes it, or if it cannot move."""
+        reason = self._reason(instant)
+        if reason is None:
+            return Move(instant, instant, "")
+        local = instant.astimezone(self._zone.info).replace(tzinfo=UTC)
+        wall = (local - _EPOCH) // _SECOND
+        for days in range(1, FARTHEST + 1):
+            there = wall + (days if self._forward else -days) * 86_400
+            if self._zone.skips(there):
+                continue
+            found = datetime.fromtimestamp(self._zone.instant_of(there)[0], UTC)
+            if self._reason(found) is None:
+                return Move(instant, found, reason)
+        return Move(instant, instant, reason)
+
+    def _reason(self, instant: datetime) -> str | None:
+        try:
+            return self._excluded(self._spec, instant, self._zone.info)
+        except VictorError:
+            return None  # the fire stays, and its decision reports the error of the calendar
+
+    def moves(self, after: datetime, until: datetime) -> list[Move]:
+        """Return the moves whose origin or instant is after `after` up to `until`, by origin."""
+        first, last = (after - _SPAN, until) if self._forward else (after, until + _SPAN)
+        return [
+            move
+            for move in map(self.move, self._between(first, last))
+            if after < move.instant <= until or after < move.origin <= until
+        ]
+
+    def between(self, after: datetime, until: datetime) -> list[datetime]:
+        """Return the fires after `after` up to `until`, in order."""
+        return sorted({m.instant for m in self.moves(after, until) if after < m.instant <= until})
+
+    def next_after(self, instant: datetime) -> datetime | None:
+        """Return the first fire strictly after `instant`."""
+        last = None
+        at = instant
+        while (origin := self._raw(at)) is not None:
+            at = origin
+            last = self.move(origin).instant
+            if last > instant:  # a fire can move before the instant
+                break
+        if last is None or last <= instant:
+            last = instant + _SPAN  # only fires before the instant are left, which can move past it
+        found = self.between(instant, last)
+        return found[0] if found else None
+
+    def previous_before(self, instant: datetime, longest: timedelta) -> datetime | None:
+        """Return the last fire before `instant` that is at most `longest` before it."""
+        span = _SPAN
+        while span <= 2 * longest:
+            found = self.between(max(_EARLIEST, instant - span), instant - timedelta(microseconds=1))
+            if found:
+                return found[-1]
+            span *= 4
+        return None
+
+    def _between(self, after: datetime, until: datetime) -> Iterator[datetime]:
+        """Yield the instants by the times of the spec after `after` up to `until`."""
+        at = after
+        while (found := self._raw(at)) is not None and found <= until:
+            yield found
+            at = found
+
+
+_EARLIEST = datetime(2, 1, 1, tzinfo=UTC)
