@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.reactive import reactive
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import Static
 
 from victor_tui.app_context import InConsole
@@ -15,6 +16,7 @@ from victor_tui.feed import FeedReader, Subject
 from victor_tui.journal import Place
 from victor_tui.keys import bindings
 from victor_tui.row_values import Here, row_values, row_why, widget_values
+from victor_tui.screen_lifecycle import in_document_order
 from victor_tui.widgets.header import HeaderBar
 from victor_tui.widgets.key_bar import KeyBar
 from victor_tui.widgets.preview import Facts, Preview
@@ -45,6 +47,11 @@ class ConsoleScreen(Screen[None], InConsole, FeedReader):
         return Here(widget_values(self.focused))
 
     # --- shared -------------------------------------------------------------------------------
+
+    @property
+    def focus_chain(self) -> list[Widget]:
+        """The widgets that can get the focus, in the order of the document."""
+        return in_document_order(self, super().focus_chain)
 
     def compose(self) -> ComposeResult:
         yield HeaderBar(self.MODE)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from textual import events
@@ -214,8 +214,3 @@ class KeyQueueApp(App[ResultT]):
     def on_key_queue_handled(self, message: KeyQueue.Handled) -> None:
         message.stop()
         self.key_queue.handled(message)
-
-
-def keys_held(app: App[Any]) -> AbstractContextManager[None]:
-    """Return a context in which keys wait for what the current screen is about to show."""
-    return app.key_queue.hold() if isinstance(app, KeyQueueApp) else nullcontext()

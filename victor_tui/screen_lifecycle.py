@@ -21,6 +21,16 @@ def is_alive(node: Widget) -> bool:
     return node.is_mounted and node.is_attached and node.display
 
 
+def in_document_order(screen: Widget, widgets: list[Widget]) -> list[Widget]:
+    """Return `widgets` in the order in which `screen` composes them.
+
+    Textual sorts the focus chain by position. A widget that is not laid out yet has no position, so a key that
+    moves the focus would skip it.
+    """
+    wanted = set(widgets)
+    return [widget for widget in screen.walk_children(Widget) if widget in wanted]
+
+
 class DebounceTimer:
     """A debounce timer: it calls after a time without keys, and a later call replaces an earlier one."""
 

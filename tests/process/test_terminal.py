@@ -33,10 +33,6 @@ Question = dict[str, Any]
 Stored = tuple[str, Any, str]
 """Outcome, answer and comment."""
 
-TYPED = [row for row in TABLE if row[0] != "an optional variant"]
-"""The forms that are typed in one burst. Of an optional variant, a key that is typed within milliseconds of the choice can
-reach the field behind the one that the choice adds; typed by hand it does not."""
-
 
 def one_after_the_other(questions: list[Question]) -> str:
     """Return a workflow with all these requests, whatever the answers; the node ids are `q00`, `q01`, …"""
@@ -179,11 +175,11 @@ async def test_every_kind_is_answered(tmp_path: Path) -> None:
 
 
 async def test_each_construct_of_a_schema_is_filled(tmp_path: Path) -> None:
-    questions = [{"hitl_type": "input", "input_schema": schema} for _, schema, _, _ in TYPED]
+    questions = [{"hitl_type": "input", "input_schema": schema} for _, schema, _, _ in TABLE]
     root = workspace(
         tmp_path, {"victor.yaml": AT_ONCE, "workflows/asks.yaml": one_after_the_other(questions)}
     )
-    given = [([*as_pressed(keys), "C-s"], ("answered", expected, "")) for _, _, keys, expected in TYPED]
+    given = [([*as_pressed(keys), "C-s"], ("answered", expected, "")) for _, _, keys, expected in TABLE]
     await answer_all(root, given)
 
 

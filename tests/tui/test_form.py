@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from textual import events
 from textual.widgets import Static, TextArea
 
-from tests.tui.conftest import console
+from tests.tui.conftest import console, until
 from tests.tui.pictures import Pictures
 from tests.tui.realport import RealPort
 from tests.tui.test_answer import answered
@@ -226,3 +227,18 @@ async def test_picture(pictures: Pictures, bare: RealPort) -> None:
         for name, pressed in PICTURES.items():
             await pilot.press(*pressed)
             await pictures.at_both_sizes(pilot, name + "-{}")
+
+
+async def test_the_focus_reaches_a_field_that_is_not_laid_out_yet(bare: RealPort) -> None:
+    request = await bare.ask("input", input_schema=obj(a=TEXT, b={"oneOf": [TEXT, WHOLE]}))
+    async with console(bare).run_test(size=(80, 24)) as pilot:
+        pilot.app.push_screen(AnswerDialog(request))
+        await pilot.pause()
+        with pilot.app.batch_update():  # the screen is laid out at the end
+            for key in ("tab", "down", "down", "tab", "7"):
+                pilot.app.post_message(events.Key(key, key if key == "7" else None))
+            await until(pilot, lambda: pilot.app.key_queue.idle)
+        await pilot.press("ctrl+s")
+        await pilot.pause()
+    ((_, (_, _, answer)),) = [call for call in bare.calls if call[0] == "answer"]
+    assert answer.value == {"b": 7}

@@ -9,13 +9,14 @@ from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
+from textual.widget import Widget
 from textual.widgets import Button, Input, Select, Static, TextArea
 
 from victor_engine.text import json_safe
 from victor_tui.app_context import InConsole
 from victor_tui.feed import FeedReader
 from victor_tui.keys import bindings
-from victor_tui.screen_lifecycle import DebounceTimer, is_alive
+from victor_tui.screen_lifecycle import DebounceTimer, in_document_order, is_alive
 from victor_tui.text import plain
 from victor_tui.widgets.choices import One
 
@@ -39,6 +40,11 @@ class Dialog(ModalScreen[ResultT], InConsole, FeedReader):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.debounce = DebounceTimer(self)
+
+    @property
+    def focus_chain(self) -> list[Widget]:
+        """The widgets that can get the focus, in the order of the document."""
+        return in_document_order(self, super().focus_chain)
 
     def on_screen_suspend(self) -> None:
         if not is_alive(self):

@@ -11,7 +11,6 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input, Label, OptionList, SelectionList, Static, TextArea
 
-from victor_tui.key_queue import keys_held
 from victor_tui.text import plain
 from victor_tui.widgets.choices import One, Tick
 from victor_tui.widgets.form_fields import Field, FormError, Key, is_inside, json_of, read_json
@@ -160,14 +159,14 @@ class Form(Vertical):
             return
         self._showing = True
         try:
-            with keys_held(self.app):  # keys after this one are for the fields that come
-                while (shown := list(self.model.fields)) and await self._show(shown):
-                    if shown == self.model.fields:
-                        break
+            while (shown := list(self.model.fields)) and await self._show(shown):
+                if shown == self.model.fields:
+                    break
         finally:
             self._showing = False
 
     async def _show(self, fields: list[Field]) -> bool:
+        """Mount and remove rows. Their order is that of `fields`, which the focus follows."""
         place = self.query_one("#form-fields")
         rows = {row.field.key: row for row in self._rows()}
         focused = self.screen.focused if self.is_attached else None
