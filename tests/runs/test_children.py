@@ -83,7 +83,7 @@ async def test_merge_copies_the_keys_of_a_child_into_the_state(tmp_path: Path) -
         assert state["got"]["x"] == 1
 
 
-async def test_a_failed_child_fails_its_node_and_a_retry_starts_another(tmp_path: Path) -> None:
+async def test_a_failed_child_fails_its_node_and_restart_starts_another(tmp_path: Path) -> None:
     calls = 0
 
     def flaky(call: Any) -> Any:
@@ -106,7 +106,7 @@ async def test_a_failed_child_fails_its_node_and_a_retry_starts_another(tmp_path
         assert await bench.all("SELECT run_key FROM dead_letters") == [(run.key,)]
     async with Bench(tmp_path / "2", Work(work=flaky)) as bench:
         await bench.define(CHILD)
-        retry = "retry_policy: {max_attempts: 3, initial_delay: 0, retryable_errors: [DiskError]}"
+        retry = "on_retry: restart, retry_policy: {max_attempts: 3, initial_delay: 0, retryable_errors: [DiskError]}"
         run = await bench.start(parent(retry), {"number": 1})
         assert await bench.end(run) == "succeeded"
         assert (await child_of(bench, run)).id != (await child_of(bench, run, 2)).id

@@ -347,7 +347,7 @@ async def test_a_child_run_is_redriven_with_its_parent(tmp_path: Path) -> None:
         whole = await failed(bench)
         part = await bench.start(CHAIN, trigger="parent", parent_key=whole.key)
         assert await bench.end(part) == "failed"
-        with pytest.raises(ConflictError, match=f"is a child of run {whole.id}; redrive that run"):
+        with pytest.raises(ConflictError, match=f"is a child of run {whole.id}; retry that run"):
             await bench.runtime.command(Redrive(part.id), BOB)
 
 

@@ -16,7 +16,7 @@ from victor_engine.api import (
     RunQuery,
     UsageInfo,
 )
-from victor_engine.cli import run_actions, run_statistics
+from victor_engine.cli import run_actions, run_again, run_statistics
 from victor_engine.cli.logs import logs
 from victor_engine.cli.output import local, note_limit, print_json, print_line, span, table, with_port
 from victor_engine.cli.run_actions import json_option
@@ -212,6 +212,7 @@ def _show_cause(group: DeadLetterGroup) -> None:
 runs.add_command(logs)
 runs.add_command(logs, "log")
 run_actions.add_to(runs)
+run_again.add_to(runs)
 run_statistics.add_to(runs)
 
 

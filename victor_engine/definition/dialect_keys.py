@@ -101,7 +101,7 @@ BY_TYPE: dict[str, frozenset[str]] = {
             "on_timeout",
         ]
     ),
-    "workflow": frozenset(["workflow", "version", "inputs", "input_mapping", "wait"]),
+    "workflow": frozenset(["workflow", "version", "inputs", "input_mapping", "wait", "on_retry"]),
 }
 
 WAIT_HTTP = frozenset(["url", "method", "headers", "status", "json"])

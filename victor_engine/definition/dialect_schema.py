@@ -17,6 +17,7 @@ from victor_engine.definition.model import (
     HITL_KINDS,
     JOIN_STRATEGIES,
     ON_INTERRUPT,
+    ON_RETRY,
     ON_WAIT_TIMEOUT,
     REJECT_POLICIES,
     TEAM_FORMATIONS,
@@ -121,6 +122,7 @@ _TYPE_SHAPES: dict[str, dict[str, Any]] = {
         "workflow": {"type": "string"},
         "version": {"type": ["string", "number"], "description": "An exact version or a range"},
         "wait": {"type": "boolean"},
+        "on_retry": {"enum": list(ON_RETRY)},
     },
 }
 """The schemas of keys that belong to one type of node."""

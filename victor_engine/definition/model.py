@@ -25,6 +25,7 @@ REJECT_POLICIES = ("any", "majority", "quorum")
 FALLBACKS = ("abort", "continue", "skip", "retry", "reject", "approve", "escalate")
 ERROR_STRATEGIES = ("continue", "stop", "retry")
 ON_INTERRUPT = ("retry", "ask", "fail")
+ON_RETRY = ("continue", "restart")
 ON_WAIT_TIMEOUT = ("fail", "continue")
 
 
@@ -274,7 +275,8 @@ class SubWorkflowNode(Node):
     """A child run of another workflow, whose final state is the result of this node.
 
     `version` is an exact version, a range or None for the newest; it is resolved when the run reaches the node.
-    With `wait: false` the child run is started and the walk continues at once.
+    With `wait: false` the child run is started and the walk continues at once. With `on_retry: continue`, another
+    attempt continues the child of the attempt before it; with `restart` it starts another child.
     """
 
     type: ClassVar[str] = "workflow"
@@ -284,6 +286,7 @@ class SubWorkflowNode(Node):
     inputs: Mapping[str, Any] = field(default_factory=dict)
     input_mapping: Mapping[str, Any] = field(default_factory=dict)
     wait: bool = True
+    on_retry: str = "continue"
     merge: bool = False
     outcomes: Mapping[str, str] = field(default_factory=dict)
 

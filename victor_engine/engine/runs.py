@@ -125,10 +125,12 @@ class RunService:
         await self._runtime.command(Resume(ref.id, note), acting(), expect)
         return await self._queries.info(ref.id)
 
-    async def retry_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo:
+    async def retry_run(
+        self, run_id: str, note: str = "", plan: str | None = None, restart_children: bool = False
+    ) -> RunInfo:
         expect = self._expect(plan, "retry")
         ref = await self._ref(run_id)
-        await self._runtime.command(Retry(ref.id, note), acting(), expect)
+        await self._runtime.command(Retry(ref.id, note, restart_children), acting(), expect)
         return await self._queries.info(ref.id)
 
     async def redrive_run(
@@ -141,6 +143,7 @@ class RunService:
         note: str = "",
         rewind: bool = False,
         plan: str | None = None,
+        restart_children: bool = False,
     ) -> RunInfo:
         self._current.require_trust()
         expect = self._expect(plan, "redrive", version, from_node, state)
@@ -156,6 +159,7 @@ class RunService:
                 version=version,
                 revision=revision,
                 note=note,
+                restart_children=restart_children,
             ),
             acting(),
             expect,

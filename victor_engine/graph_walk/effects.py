@@ -39,6 +39,7 @@ class Position:
     mark: int = 0  # failed attempts up to this handle do not count, because the run was retried since
     floor: int = 0  # node executions before the last redrive, which do not count towards the limit
     ordinal: int = 0  # committed steps of the walk
+    fresh: int = 0  # children of attempts up to this handle are not continued
     total: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -52,7 +53,12 @@ class Position:
     def to_data(self) -> dict[str, Any]:
         """Return the stored form, see `store.stored_position`."""
         data: dict[str, Any] = {"frontier": self.frontier, "counts": self.counts}
-        for name, value in (("at", self.ordinal), ("mark", self.mark), ("floor", self.floor)):
+        for name, value in (
+            ("at", self.ordinal),
+            ("mark", self.mark),
+            ("floor", self.floor),
+            ("fresh", self.fresh),
+        ):
             if value:
                 data[name] = value
         return data
@@ -65,6 +71,7 @@ class Position:
             data.get("mark", 0),
             data.get("floor", 0),
             data.get("at", 0),
+            data.get("fresh", 0),
         )
 
     def onward(
@@ -251,7 +258,8 @@ class Effects(Protocol):
     ) -> tuple[int, Child]:
         """Commit an attempt and its child run in one transition. Return the handle and the child.
 
-        An attempt that started a child before a restart continues with that child.
+        An attempt that started a child before a restart continues with that child. Another attempt of the same
+        step continues the child of the one before it, as `on_retry` says.
         """
         ...
 

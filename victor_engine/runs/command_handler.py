@@ -109,11 +109,14 @@ class Handler:
 
     def _retry(self, tx: Tx, stored: StoredRun, command: Retry, actor: Actor) -> Outcome:
         position = Position.from_data(position_of(tx, stored.key))
-        position = decide_retry(stored, position, attempt_rows.last(tx, stored.key))
+        last = attempt_rows.last(tx, stored.key)
+        position = decide_retry(stored, position, last, restart_children=command.restart_children)
         runs.requeue(tx, stored.key, jsonio.dumps_text(position.to_data()), stored.definition_id)
         remove_dead_letter(tx, stored.key)
-        data = _noted({"from": position.frontier[0]}, command.note)
-        _event(tx, stored, EventKind.RUN_RESUMED, actor, data)
+        data: dict[str, Any] = {"from": position.frontier[0]}
+        if command.restart_children:
+            data["restart_children"] = True
+        _event(tx, stored, EventKind.RUN_RESUMED, actor, _noted(data, command.note))
         return Outcome(stored.ref, "queued", stored.priority)
 
     def _redrive(

@@ -42,10 +42,14 @@ class Cancel(Struct, frozen=True):
 
 
 class Retry(Struct, frozen=True):
-    """Continue a failed or cancelled run from the node at which it stopped."""
+    """Continue a failed or cancelled run from the node at which it stopped.
+
+    With `restart_children`, that node starts another child instead of continuing the child that failed.
+    """
 
     run_id: str
     note: str = ""
+    restart_children: bool = False
 
 
 class Discard(Struct, frozen=True):
@@ -79,6 +83,7 @@ class Redrive(Struct, frozen=True):
         version: The version, range or alias to continue on; None keeps the version of the run.
         revision: Refuse the command if the run has another revision.
         note: The reason, for the history.
+        restart_children: Start another child instead of continuing the one that failed.
     """
 
     run_id: str
@@ -88,6 +93,7 @@ class Redrive(Struct, frozen=True):
     version: str | None = None
     revision: int | None = None
     note: str = ""
+    restart_children: bool = False
 
 
 Command = Pause | Resume | Cancel | Retry | Discard | Override | Redrive
@@ -112,13 +118,21 @@ def decide_status(stored: StoredRun, command: Pause | Resume | Cancel) -> Change
     return Change(status, EventKind.RUN_PAUSED if paused else EventKind.RUN_PAUSING)
 
 
-def decide_retry(stored: StoredRun, position: Position, last_attempt: int) -> Position:
+def decide_retry(
+    stored: StoredRun, position: Position, last_attempt: int, *, restart_children: bool = False
+) -> Position:
     """Return the position from which a run is retried. Raise ConflictError if it cannot be retried."""
     next_status(stored.id, stored.status, RunCommand.RETRY)
     if not position.frontier:
         raise ConflictError(f"run {stored.id} has no pending node to continue from")
+    return again_from(position, last_attempt, restart_children=restart_children)
+
+
+def again_from(position: Position, last_attempt: int, *, restart_children: bool = False) -> Position:
+    """Return the position from which a run continues where it stopped."""
     # The limits count from zero, because otherwise the run would reach them again immediately.
-    return replace(position, mark=last_attempt, floor=sum(position.counts.values()))
+    fresh = last_attempt if restart_children else position.fresh
+    return replace(position, mark=last_attempt, floor=sum(position.counts.values()), fresh=fresh)
 
 
 def decide_override(
@@ -147,6 +161,7 @@ __all__ = [
     "Redrive",
     "Resume",
     "Retry",
+    "again_from",
     "decide_override",
     "decide_retry",
     "decide_status",

@@ -19,12 +19,19 @@ from victor_engine.people.questions import Ask, interrupted_ask, with_defaults
 from victor_engine.people.requests import Decision, build_ask, open_request
 from victor_engine.people.secret_answers import require_key
 from victor_engine.runs import breakers, transitions
-from victor_engine.runs.child_runs import Resolve, Started, known_child, start_child
+from victor_engine.runs.child_runs import (
+    Resolve,
+    Started,
+    child_that_ends,
+    continue_child,
+    known_child,
+    start_child,
+)
 from victor_engine.runs.polling import LONGEST_SLEEP, FileWatch, HttpWatch, wait_over
 from victor_engine.runs.run_record import RunRecord
 from victor_engine.runs.secret_references import for_child, with_answers
 from victor_engine.store.db import Store, Tx
-from victor_engine.store.repositories import attempts, requests, secret_answers
+from victor_engine.store.repositories import attempts, requests, run_rows, secret_answers
 from victor_engine.work.attempt_log import AttemptLog, LogWriter
 
 if TYPE_CHECKING:
@@ -254,6 +261,9 @@ class ExternalWaits:
         self.opened = True
         inputs = for_child(inputs, self.record.definition, self.run.id, self.record.state)
         known = self.record.waiting.get((step.key, step.iteration))
+        goes_on = number > 1 and node.wait and node.on_retry == "continue"
+        if goes_on and known is None:
+            await self._end_of_cancelled_child(step)
         idle = self._idle_with_one_more() if node.wait else False
         if known is not None and known.number == number and known.child_key is not None:
             key, due = known.child_key, (known.wait or {}).get("deadline")
@@ -265,11 +275,35 @@ class ExternalWaits:
         def transition(tx: Tx) -> Started:
             if self.record.definition.breaker_for(node) is not None:
                 breakers.admit(tx, self.run, step)
-            return start_child(tx, self.run, step, number, node, inputs, self.services.resolve, idle=idle)
+            resolve, fresh = self.services.resolve, self.record.position.fresh
+            goes_on_in = None
+            if goes_on:
+                goes_on_in = continue_child(tx, self.run, step, number, node, fresh, resolve, idle=idle)
+            return goes_on_in or start_child(tx, self.run, step, number, node, inputs, resolve, idle=idle)
 
         started = await self.store.persist(transition)
-        self.services.claim_child(started.child.handle, started.priority)
+        if started.queued:
+            self.services.claim_child(started.child.handle, started.priority)
         return started.attempt, started.child
+
+    async def _end_of_cancelled_child(self, step: Step) -> None:
+        """Wait until the child of an earlier attempt has ended, if it is being cancelled."""
+        fresh = self.record.position.fresh
+        key = await self.store.read(lambda c: child_that_ends(c, self.run, step, fresh))
+        if key is not None:
+            async with self._external_wait():
+                await self.services.child_end(key)
+
+    async def _timed_out(self, child: Child, ended: asyncio.Future[ChildEnd]) -> ChildEnd:
+        """Cancel a child that took too long, and wait for its end.
+
+        The run has no slot here, because the child may hold the last one.
+        """
+        await self.store.persist(
+            lambda tx: transitions.cancel_child(tx, self.run, run_rows.ref_of(tx, child.handle))
+        )
+        end = await ended
+        return ChildEnd("timed_out", {}) if end.status == "cancelled" else end
 
     async def child_end(self, child: Child) -> ChildEnd:
         async with self._external_wait():
@@ -278,7 +312,7 @@ class ExternalWaits:
                 while child.deadline is not None and not ended.done():
                     left = (child.deadline - self.clock.now()).total_seconds()
                     if left <= 0:
-                        return ChildEnd("timed_out", {})
+                        return await self._timed_out(child, ended)
                     sleep = asyncio.ensure_future(self.clock.sleep(min(left, LONGEST_SLEEP)))
                     try:
                         await asyncio.wait({ended, sleep}, return_when=asyncio.FIRST_COMPLETED)

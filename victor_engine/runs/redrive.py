@@ -142,7 +142,13 @@ def redrive(tx: Tx, stored: StoredRun, actor: Actor, command: Redrive, target: T
     if not edit.empty:
         attempts.add_edit(tx, ref.key, target.definition_id, how or f"edited by {actor.user}", edit)
     reset = not edit.empty or target.changes_version
-    position = decide_position(source, frontier, attempt_rows.last(tx, ref.key), reset=reset)
+    position = decide_position(
+        source,
+        frontier,
+        attempt_rows.last(tx, ref.key),
+        reset=reset,
+        restart_children=command.restart_children,
+    )
     runs.requeue(tx, ref.key, jsonio.dumps_text(position.to_data()), target.definition_id)
     tx.event(
         EventKind.RUN_REDRIVEN,
@@ -210,7 +216,8 @@ def decide_frontier(stored: StoredRun, source: RedriveSource, command: Redrive, 
     if source.parent is not None:
         # The parent no longer waits for this child.
         raise ConflictError(
-            f"run {stored.id} is a child of run {source.parent}; redrive that run from the node that started this one"
+            f"run {stored.id} is a child of run {source.parent}; retry that run, which continues this one where it "
+            "stopped"
         )
     nodes, old = target.definition.nodes, source.position
     if command.from_node is None:
@@ -280,7 +287,12 @@ def _no_such_node(target: Target, node: str) -> UsageError:
 
 
 def decide_position(
-    source: RedriveSource, frontier: list[str], last_attempt: int, *, reset: bool
+    source: RedriveSource,
+    frontier: list[str],
+    last_attempt: int,
+    *,
+    reset: bool,
+    restart_children: bool = False,
 ) -> Position:
     """Return the position of a redriven run. `reset`: its state or version changes."""
     old = source.position
@@ -291,7 +303,10 @@ def decide_position(
         for node, visit in source.visits.items():
             base = node if node in counts else node.split(".", 1)[0]
             counts[base] = max(counts.get(base, 0), visit.iteration)
-    return Position(frontier, counts, last_attempt, floor=sum(counts.values()), ordinal=old.ordinal)
+    fresh = last_attempt if restart_children else old.fresh
+    return Position(
+        frontier, counts, last_attempt, floor=sum(counts.values()), ordinal=old.ordinal, fresh=fresh
+    )
 
 
 # --- records -----------------------------------------------------------------------------------
@@ -312,6 +327,8 @@ def _event_data(
         data |= {"version": target.version, "was": target.old_version}
     if how:
         data["state"] = how
+    if command.restart_children:
+        data["restart_children"] = True
     if command.note:
         data["note"] = command.note
     return data

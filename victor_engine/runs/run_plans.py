@@ -207,7 +207,7 @@ def _refusal(connection: sqlite3.Connection, stored: StoredRun, command: RunPlan
     if reason is None and command == "redrive":
         parent = run_rows.parent_id(connection, stored.key, PART_OF_A_RUN)
         if parent is not None:
-            return f"is a child of run {parent}; redrive that run from the node that started this one"
+            return f"is a child of run {parent}; retry that run, which continues this one where it stopped"
     return reason or ""
 
 

@@ -288,6 +288,11 @@ def cancel_child(tx: Tx, run: RunRef, child: RunRef) -> None:
         _event(tx, child, EventKind.RUN_CANCELLING, data=data)
 
 
+def child_continued(tx: Tx, run: RunRef, child: RunRef, node: str) -> None:
+    """Record that a run continues its child from a node, because the run is tried again."""
+    _event(tx, child, EventKind.RUN_RESUMED, data={"from": node, "by_parent": run.id})
+
+
 def warn(tx: Tx, run: RunRef, node_id: str | None, message: str, data: dict[str, Any]) -> None:
     """Record a warning of a run."""
     _event(tx, run, EventKind.RUN_WARNING, node_id=node_id, data={"message": message, **data})
@@ -342,6 +347,7 @@ __all__ = [
     "begin_attempt",
     "begin_wait",
     "cancel_child",
+    "child_continued",
     "complete_attempt",
     "end_live_attempts",
     "fail_attempt",

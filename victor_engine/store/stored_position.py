@@ -5,7 +5,7 @@ A step of the walk writes its change of the position into its attempt (`attempts
 written whole when a run is created, retried, redriven or migrated. Its `at` is the ordinal of the last step that it
 includes.
 
-A position is `{"frontier": [node, …], "counts": {node: times}, "at"?, "mark"?, "floor"?}`, see
+A position is `{"frontier": [node, …], "counts": {node: times}, "at"?, "mark"?, "floor"?, "fresh"?}`, see
 `graph_walk.effects.Position`. `attempts.onward` is the frontier after the step, a JSON list of nodes. Where more
 than the step's own node was counted, `attempts.counted` is `{node: times}`.
 """

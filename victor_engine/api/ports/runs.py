@@ -122,8 +122,14 @@ class RunsPort(Protocol):
         ...
 
     @action(role=Role.OPERATOR)
-    async def retry_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo:
-        """Retry a failed or cancelled run from the node at which it stopped."""
+    async def retry_run(
+        self, run_id: str, note: str = "", plan: str | None = None, restart_children: bool = False
+    ) -> RunInfo:
+        """Retry a failed or cancelled run from the node at which it stopped.
+
+        If a child run failed there, it continues where it stopped. With `restart_children`, the node starts another
+        child.
+        """
         ...
 
     @action(role=Role.OPERATOR)
@@ -137,14 +143,15 @@ class RunsPort(Protocol):
         note: str = "",
         rewind: bool = False,
         plan: str | None = None,
+        restart_children: bool = False,
     ) -> RunInfo:
         """Continue a failed, cancelled, rejected or paused run from a node. It keeps its attempts.
 
         The default of `from_node` is the node at which the run stopped. `state` replaces the whole state. With
         `rewind`, the state is that from before the last visit to the node, migrated if a migration leads to the
-        other version. The default of `version` is that of the run. Raise UsageError if the version does not have
-        the node (`details["nodes"]` lists its nodes), and ConflictError, with the user of the last change, if
-        `revision` is not the current revision of the run.
+        other version. The default of `version` is that of the run. `restart_children` is as in `retry_run`.
+        Raise UsageError if the version does not have the node (`details["nodes"]` lists its nodes), and
+        ConflictError, with the user of the last change, if `revision` is not the current revision of the run.
         """
         ...
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.definition import dialect_keys
-from victor_engine.definition.model import ON_WAIT_TIMEOUT, Node, SubWorkflowNode, WaitNode
+from victor_engine.definition.model import ON_RETRY, ON_WAIT_TIMEOUT, Node, SubWorkflowNode, WaitNode
 from victor_engine.definition.nodes.human import read_outcomes
 from victor_engine.definition.reader import Reader, parse_duration
 
@@ -199,5 +199,6 @@ def read_workflow(reader: Reader, common: dict[str, Any]) -> Node:
         inputs=reader.mapping("inputs"),
         input_mapping=reader.input_mapping(),
         wait=reader.flag("wait", True),
+        on_retry=reader.one_of("on_retry", ON_RETRY, "continue"),
         outcomes=outcomes,
     )

@@ -231,7 +231,8 @@ def _children(
     connection: sqlite3.Connection, run_key: int, now: datetime, paces: Paces | None
 ) -> list[RunInfo]:
     rows = connection.execute(
-        "SELECT child_key FROM attempts WHERE run_key = ? AND child_key IS NOT NULL ORDER BY id DESC LIMIT ?",
+        "SELECT child_key FROM attempts WHERE run_key = ? AND child_key IS NOT NULL GROUP BY child_key"
+        " ORDER BY MAX(id) DESC LIMIT ?",
         (run_key, CHILDREN),
     )
     return runs_by_key(connection, [row[0] for row in rows], now, paces)

@@ -108,6 +108,18 @@ def awaited_child(source: Tx | sqlite3.Connection, attempt: int) -> RunRef | Non
     return None if row is None else RunRef(*row)
 
 
+def child_before(
+    source: Tx | sqlite3.Connection, run_key: int, step: str, iteration: int, since: int
+) -> int | None:
+    """Return the key of the child of the last attempt of a step that had one; None if no attempt after `since` had."""
+    row = source.execute(
+        "SELECT a.child_key FROM attempts a JOIN runs c ON c.key = a.child_key WHERE a.run_key = ? AND a.node_id = ?"
+        " AND a.iteration = ? AND a.id > ? ORDER BY a.id DESC LIMIT 1",
+        (run_key, step, iteration, since),
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
 def recorded(source: Tx | sqlite3.Connection, run_key: int) -> list[tuple[Any, ...]]:
     """Return the attempts of a run in order: id, node id, iteration, number, parent, status, retry_at, the patch of
     those that have a parent, what those wait for that wait (JSON), and the error (JSON) of those without a parent
