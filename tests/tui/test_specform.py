@@ -126,6 +126,11 @@ async def test_the_form_previews_over_the_clock_change_and_saves(world: World) -
         assert "excluded by calendar holidays" in said
         assert "Sat 2026-03-28 07:30 CET  +01:00" in said
         assert "clocks go forward by 1h 00m: +01:00 → +02:00\n  Sun 2026-03-29 07:30 CEST" in said
+        await fill(pilot, "#expression", "30 7 * * *; 0 12 * * sat")
+        assert await dialog._check() is not None
+        assert "at 07:30 every day; at 12:00 on Saturday" in text_of(app, "#preview")
+        assert "Sat 2026-03-14 12:00 CET" in text_of(app, "#preview")
+        await fill(pilot, "#expression", "30 7 * * *")
         dialog.query_one("#more", TextArea).text = "exclude: holidays\non_excluded: next_day"
         assert await dialog._check() is not None
         said = text_of(app, "#preview")

@@ -94,7 +94,7 @@ def explain(ctx: click.Context, schedule: str, at: str | None, as_json: bool) ->
 
 @click.command("preview")
 @click.argument("schedule", required=False)
-@click.option("--cron", help="Cron expression.")
+@click.option("--cron", help="Cron expression; separate several by ';'.")
 @click.option("--every", help="Interval: 45m, 4h, '2 weeks at 09:00'.")
 @click.option("--timezone", "--tz", default=None, help="IANA name of the time zone.")
 @click.option("-n", "--count", default=10, show_default=True, help="Number of fires.")

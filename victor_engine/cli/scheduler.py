@@ -76,7 +76,10 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 
 @scheduler.command("add")
 @click.argument("workflow")
-@click.option("--cron", help='Cron expression with five fields, or an alias: "0 9 * * 1-5", "@daily".')
+@click.option(
+    "--cron",
+    help='Cron expression with five fields, or an alias: "0 9 * * 1-5", "@daily"; separate several by ";".',
+)
 @click.option("--every", help="Interval: 45m, 4h, '2 weeks at 09:00'.")
 @click.option("--at", help="One time: 2026-03-31T09:00.")
 @click.option("--timezone", "--tz", default=None, help="IANA name of the time zone; default: UTC.")
@@ -173,18 +176,12 @@ def history(
         if as_json:
             print_json(found)
             return
-        rows = [
-            (
-                wall_time(f),
-                f.workflow,
-                f.outcome,
-                f.run_status or "-",
-                span(f.run_seconds),
-                f.run_id or "-",
-                f.reason,
+        rows = []
+        for f in found:
+            took = span(f.run_seconds)
+            rows.append(
+                (wall_time(f), f.workflow, f.outcome, f.run_status or "-", took, f.run_id or "-", f.reason)
             )
-            for f in found
-        ]
         table(
             ("nominal", "workflow", "outcome", "run", "took", "run id", "reason"),
             rows,
@@ -301,7 +298,7 @@ def pause(
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A key of a schedule: block; YAML value."
 )
-@click.option("--cron", help="New cron expression.")
+@click.option("--cron", help="New cron expression; separate several by ';'.")
 @click.option("--every", help="New interval: 45m, 4h, '2 weeks at 09:00'.")
 @click.option("--at", help="New time of a schedule that fires once.")
 @click.option("--timezone", "--tz", default=None, help="New time zone, an IANA name.")

@@ -157,7 +157,7 @@ SCHEDULE: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
     "properties": {
-        "cron": {"type": "string"},
+        "cron": _NAMES,
         "every": _EVERY,
         "interval": _EVERY,
         "anchor": _MOMENT,

@@ -9,13 +9,13 @@
 
 from __future__ import annotations
 
-from calendar import monthrange
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 from victor_engine.errors import UsageError
+from victor_engine.scheduling.cron_days import matching_days
 from victor_engine.scheduling.cron_fields import (
     DAY,
     FIELDS,
@@ -28,6 +28,7 @@ from victor_engine.scheduling.cron_fields import (
     bit_set,
     parse_field,
     split_expression,
+    split_list,
 )
 from victor_engine.scheduling.describe import describe
 from victor_engine.scheduling.timezones import CALENDAR_CHANGE, Zone, zone_table
@@ -62,7 +63,8 @@ def same_times(one: str | None, other: str | None) -> bool:
         read = [CronSchedule.from_cron(expression, hash_id="") for expression in (one, other)]
     except ValueError:
         return False
-    return read[0].fields == read[1].fields
+    first, second = ({each.fields for each in schedule.alternatives} for schedule in read)
+    return first == second
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class CronSchedule:
     `minute`, `hour`, `day_of_month`, `month` and `day_of_week` (0 is Sunday) are sets of numbers.
     For an interval that divides neither hour nor day, `interval` is its length in seconds and the
     instants are multiples of it since midnight UTC of 1970-01-01. `wall` is set for an interval of whole days at a
-    wall time.
+    wall time. Several expressions are `alternatives`; the sets of numbers then have those of all of them.
     """
 
     expression: str
@@ -80,13 +82,14 @@ class CronSchedule:
     interval: int | None = None
     fields: tuple[ParsedField, ...] = field(default=(), repr=False)
     wall: WallInterval | None = field(default=None, repr=False)
+    _several: tuple[CronSchedule, ...] = field(default=(), repr=False)
     _months: dict[int, int] = field(default_factory=dict, repr=False, compare=False)
 
     # --- construction --------------------------------------------------------------------------
 
     @classmethod
     def from_cron(cls, expression: str, tz: str = "UTC", hash_id: str | None = None) -> CronSchedule:
-        """Return the schedule of a cron expression: five fields or an alias.
+        """Return the schedule of a cron expression: five fields or an alias. `;` separates several expressions.
 
         Args:
             expression: The expression.
@@ -97,7 +100,12 @@ class CronSchedule:
         """
         zone_table(tz)
         try:
-            parts = split_expression(expression)
+            listed = split_list(expression)
+            if len(listed) > 1:
+                several = tuple(cls.from_cron(each, tz, hash_id) for each in listed)
+                every = tuple(parse_field("*", spec) for spec in FIELDS)
+                return cls("; ".join(each.expression for each in several), tz, None, every, _several=several)
+            parts = split_expression(expression := listed[0])
             fields = tuple(parse_field(text, spec, hash_id) for text, spec in zip(parts, FIELDS, strict=True))
         except CronSyntaxError as error:
             raise ValueError(f"Invalid cron expression: {expression!r}: {error}") from None
@@ -160,30 +168,46 @@ class CronSchedule:
 
     # --- fields --------------------------------------------------------------------------------
 
+    @property
+    def alternatives(self) -> tuple[CronSchedule, ...]:
+        """The schedules of the expressions, one for each. A fire of any of them is a fire."""
+        return self._several or (self,)
+
+    def _numbers(self, position: int) -> frozenset[int]:
+        return frozenset().union(*(bit_set(each.fields[position].bits) for each in self.alternatives))
+
     @cached_property
     def minute(self) -> frozenset[int]:
-        return bit_set(self.fields[0].bits)
+        return self._numbers(0)
 
     @cached_property
     def hour(self) -> frozenset[int]:
-        return bit_set(self.fields[1].bits)
+        return self._numbers(1)
 
     @cached_property
     def day_of_month(self) -> frozenset[int]:
-        return bit_set(self.fields[2].bits)
+        return self._numbers(2)
 
     @cached_property
     def month(self) -> frozenset[int]:
-        return bit_set(self.fields[3].bits)
+        return self._numbers(3)
 
     @cached_property
     def day_of_week(self) -> frozenset[int]:
-        return bit_set(self.fields[4].bits)
+        return self._numbers(4)
 
     @property
     def most_a_day(self) -> int:
-        """The most fires of a cron expression on a day without a clock change."""
-        return self.fields[0].bits.bit_count() * self.fields[1].bits.bit_count()
+        """The most fires of cron expressions on a day without a clock change."""
+        return sum(
+            each.fields[0].bits.bit_count() * each.fields[1].bits.bit_count() for each in self.alternatives
+        )
+
+    @cached_property
+    def day_minutes(self) -> int:
+        """The matching minutes of a matching day as bits, bit 0 for midnight."""
+        minutes = self.fields[0].bits
+        return sum(minutes << 60 * hour for hour in bit_set(self.fields[1].bits))
 
     @property
     def follows_wall_clock(self) -> bool:
@@ -204,6 +228,8 @@ class CronSchedule:
 
     def describe(self) -> str:
         """Return the description of the schedule in plain English."""
+        if self._several:
+            return "; ".join(each.describe() for each in self._several)
         return self.expression if self.wall is not None else describe(self.fields, self.interval)
 
     # --- instants ------------------------------------------------------------------------------
@@ -241,6 +267,10 @@ class CronSchedule:
 
     def next_seconds(self, after: int) -> int | None:
         """Return the next instant after `after`, both in whole seconds since the epoch."""
+        if self._several:
+            return min(
+                (n for each in self._several if (n := each.next_seconds(after)) is not None), default=None
+            )
         if self.wall is not None:
             found = self.wall.next_after(_EPOCH + timedelta(seconds=after))
             return None if found is None else _seconds(found)
@@ -334,48 +364,11 @@ class CronSchedule:
         if found is None:
             if len(self._months) > 600:
                 self._months.clear()
-            found = self._months[key] = self._find_days(year, month)
+            found = self._months[key] = matching_days(self.fields[2], self.fields[4], year, month)
         return found
-
-    def _find_days(self, year: int, month: int) -> int:
-        by_day, by_week = self.fields[2], self.fields[4]
-        first_weekday, length = monthrange(year, month)
-        first = (first_weekday + 1) % 7  # 0 is Sunday
-        valid = ((1 << length) - 1) << 1
-        days = by_day.bits
-        if by_day.last:
-            days |= 1 << length
-        if by_day.last_weekday:
-            days |= 1 << _nearest_weekday(length, first, length)
-        for number in by_day.nearest:
-            if number <= length:
-                days |= 1 << _nearest_weekday(number, first, length)
-        week = 0
-        for number in range(1, length + 1):
-            if by_week.bits >> ((first + number - 1) % 7) & 1:
-                week |= 1 << number
-        for weekday, k in by_week.nth:
-            number = 1 + (weekday - first) % 7 + 7 * (k - 1)
-            if number <= length:
-                week |= 1 << number
-        for weekday in by_week.last_of:
-            last = length - (first + length - 1 - weekday) % 7
-            week |= 1 << last
-        joined = days & week if by_day.star or by_week.star else days | week
-        return joined & valid
 
     def __hash__(self) -> int:
         return hash((self.expression, self.timezone, self.interval, self.wall))
 
     def to_data(self) -> dict[str, Any]:
         return {"expression": self.expression, "timezone": self.timezone, "interval": self.interval}
-
-
-def _nearest_weekday(number: int, first: int, length: int) -> int:
-    """Return the weekday nearest to a day of the month, within the same month."""
-    weekday = (first + number - 1) % 7
-    if weekday == 6:  # Saturday
-        return number - 1 if number > 1 else number + 2
-    if weekday == 0:  # Sunday
-        return number + 1 if number < length else number - 2
-    return number

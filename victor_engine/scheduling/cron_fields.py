@@ -27,6 +27,9 @@ ALIASES = {
 _DIGITS = 9
 """The most digits of a number. No field has larger numbers."""
 
+MOST_EXPRESSIONS = 50
+"""The most cron expressions of one schedule."""
+
 _BLANK = " \t\r\n"
 
 
@@ -194,6 +197,18 @@ def _plain(item: str, spec: FieldSpec, whole: str) -> int:
             instead += f",{spec.low}-{high}" if high > spec.low else f",{spec.low}"
         raise CronSyntaxError(f"{spec.name} {whole!r}: the range runs backwards; write {instead}")
     return _range_bits(low, high, step)
+
+
+def split_list(text: str) -> list[str]:
+    """Return the expressions of a text, which `;` separates, each once and with single spaces."""
+    if not isinstance(text, str):
+        raise CronSyntaxError("the expression must be text")
+    items = [item.strip(_BLANK) for item in text.split(";")]
+    if len(items) > 1 and not all(items):
+        raise CronSyntaxError("an expression between semicolons is empty")
+    if len(items) > MOST_EXPRESSIONS:
+        raise CronSyntaxError(f"{len(items)} expressions are more than {MOST_EXPRESSIONS}")
+    return list(dict.fromkeys(items))
 
 
 def split_expression(expression: str) -> list[str]:

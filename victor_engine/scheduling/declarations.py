@@ -166,7 +166,7 @@ def spec_from_block(
     except ValueError as error:
         problems.append(f"schedule.timezone: {error}")
         zone = ZoneInfo("UTC")
-    take("cron", lambda value: " ".join(str(value).split()), "cron")
+    take("cron", _cron, "cron")
     take("every_seconds", interval, "every", "interval")
     take("anchor", lambda value: parse_instant(value, zone), "anchor")
     take("at", lambda value: parse_at(value, zone), "at", "once")
@@ -241,6 +241,16 @@ def changed_spec(spec: ScheduleSpec, block: Mapping[str, Any]) -> tuple[Schedule
     except UsageError as error:
         return None, [f"schedule: {error.message}"]
     return found, []
+
+
+def _cron(value: Any) -> str:
+    """Return a cron expression, or several expressions with `;` between them, with single spaces."""
+    items = value if isinstance(value, list | tuple) else str(value).split(";")
+    if not items or not all(isinstance(item, str) for item in items):
+        raise UsageError(
+            'must be a cron expression, or a list of expressions: ["0 9 * * 1-5", "0 12 * * sat"]'
+        )
+    return "; ".join(" ".join(item.split()) for item in items)
 
 
 def _state(value: Any) -> dict[str, Any]:

@@ -44,12 +44,38 @@ def count(schedule: CronSchedule, after: int, until: int) -> int:
 def _plain(schedule: CronSchedule, after: int, until: int, offset: int) -> int:
     """Return the number of fires in a span with a constant offset."""
     first, last = (after + offset) // 60, (until + offset) // 60
+    if len(schedule.alternatives) > 1:
+        return _of_several(schedule, first, last)
     (low, rest_low), (high, rest_high) = divmod(first, 1440), divmod(last, 1440)
     if low == high:
         return _of_day(schedule, high, rest_high) - _of_day(schedule, low, rest_low)
     a_day = schedule.fields[0].bits.bit_count() * schedule.fields[1].bits.bit_count()
     rest = _of_day(schedule, low, 1439) - _of_day(schedule, low, rest_low)
     return rest + _days(schedule, low + 1, high) * a_day + _of_day(schedule, high, rest_high)
+
+
+def _of_several(schedule: CronSchedule, first: int, last: int) -> int:
+    """Return the number of wall minutes after `first` up to `last` that match any of several expressions."""
+    total = 0
+    joined: dict[tuple[bool, ...], int] = {}
+    (low, rest_low), (high, rest_high) = divmod(first, 1440), divmod(last, 1440)
+    for number in range(low, high + 1):
+        day = date.fromordinal(_DAY_ZERO + number)
+        found = tuple(
+            bool(each.days_of(day.year, day.month) >> day.day & 1) for each in schedule.alternatives
+        )
+        minutes = joined.get(found)
+        if minutes is None:
+            minutes = 0
+            for each, matches in zip(schedule.alternatives, found, strict=True):
+                minutes |= each.day_minutes if matches else 0
+            joined[found] = minutes
+        if number == high:
+            minutes &= (1 << (rest_high + 1)) - 1
+        if number == low:
+            minutes &= -1 << (rest_low + 1)
+        total += minutes.bit_count()
+    return total
 
 
 def _of_day(schedule: CronSchedule, day_number: int, minute: int) -> int:

@@ -107,8 +107,7 @@ class CronRule(Rule):
 
     @property
     def weight(self) -> float:
-        minute, hour, *_ = CronSchedule.from_cron(self.expression).fields
-        return 10 + 4 * 31 * minute.bits.bit_count() * hour.bits.bit_count()
+        return 10 + 4 * 31 * CronSchedule.from_cron(self.expression).most_a_day
 
     def spans(self, first: date, last: date, zone: ZoneInfo) -> list[Span]:
         schedule = self._schedules.get(zone.key)
