@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from victor_engine.config import Config, PermissionsConfig, SocketConfig, load_config
+from victor_engine.config import Config, PermissionsConfig, SocketConfig, TrustConfig, load_config
 from victor_engine.config.layers import SECTIONS
 from victor_engine.config.security import SECURITY_SETTINGS, SYSTEM_FILE
 from victor_engine.errors import ConfigError
@@ -18,6 +18,7 @@ from victor_engine.errors import ConfigError
 EXAMPLES: dict[tuple[str, ...], tuple[Any, Any]] = {
     ("permissions",): ({"operator": ["eve", "@ops"]}, PermissionsConfig(operator=("eve", "@ops"))),
     ("socket",): ({"path": "/run/v/s", "group": "ops"}, SocketConfig(path=Path("/run/v/s"), group="ops")),
+    ("trust",): ({"content": "pinned"}, TrustConfig(content="pinned")),
 }
 """For each existing setting: a value as it is written, and as it is read."""
 
@@ -202,3 +203,16 @@ def test_an_invalid_security_setting_is_an_error(layers: Layers, text: str, word
     with pytest.raises(ConfigError, match=r"scheduler\.yaml:1:\d+: ") as caught:
         layers.load(user=text)
     assert words in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("system", "user", "content"),
+    [("pinned", "watch", "pinned"), ("watch", "pinned", "pinned"), ("watch", None, "watch"), (None, "watch", "watch")],
+)  # fmt: skip
+def test_a_user_can_pin_the_content_and_not_watch_what_the_system_pins(
+    layers: Layers, system: str | None, user: str | None, content: str
+) -> None:
+    config = layers.load(system={"trust": {"content": system}}, user={"trust": {"content": user}})
+    assert config.trust.content == content
+    assert len(config.warnings) == (system == "pinned" and user == "watch")
+    assert config.origins["trust.content"].startswith(str(layers.user if user == content else layers.system))

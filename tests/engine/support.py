@@ -37,7 +37,7 @@ async def loaded(root: Path) -> Workspace:
     """Load a workspace without an engine."""
     loader = Loader()
     try:
-        return await load_workspace(loader, Order(root, {}, None, trusted=True))
+        return await load_workspace(loader, Order(root, {}, None))
     finally:
         await loader.close()
 

@@ -15,10 +15,10 @@ from tests.service import second_user
 from tests.service.second_user import RAW, SECOND
 from victor_engine import jsonio
 from victor_engine.errors import EngineUnavailableError, PermissionDeniedError
+from victor_engine.ownership import closed_to_others, why_unsafe
 from victor_engine.service.client import Client
 from victor_engine.service.guard import OwnerOnly
 from victor_engine.service.identity import Peer
-from victor_engine.service.ownership import closed_to_others, why_unsafe
 from victor_engine.service.server import PortServer
 
 

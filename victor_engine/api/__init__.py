@@ -38,6 +38,7 @@ from victor_engine.api.engine import (
     EngineMode,
     EventInfo,
     EventQuery,
+    FileChange,
     StorageInfo,
     TrustInfo,
 )
@@ -240,6 +241,7 @@ __all__ = [
     "Expect",
     "ExplainLine",
     "Explanation",
+    "FileChange",
     "FilesState",
     "FireInfo",
     "FireOutcome",

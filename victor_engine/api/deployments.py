@@ -65,6 +65,7 @@ class DeploymentPlan(Struct, frozen=True, omit_defaults=True):
     `plan` is the token with which `deploy` applies exactly these changes; empty if there is nothing to apply or an
     error prevents it. `undone` is whether the files differ because the last deployment was an undo, and have not
     changed since.
+    `untrusted` is the content that needs a yes before the files can be deployed, and `content` is its digest.
     """
 
     digest: str
@@ -74,6 +75,8 @@ class DeploymentPlan(Struct, frozen=True, omit_defaults=True):
     plan: str = ""
     last: DeploymentInfo | None = None
     undone: bool = False
+    untrusted: tuple[ProblemInfo, ...] = ()
+    content: str = ""
 
     @property
     def errors(self) -> tuple[ProblemInfo, ...]:

@@ -55,6 +55,7 @@ class EngineInfo(Struct, frozen=True, omit_defaults=True):
     started_at: datetime
     now: datetime
     trusted: bool = True
+    untrusted: str = ""  # why the workspace is not trusted
     problems: tuple[ProblemInfo, ...] = ()
     schedules: int = 0
     running: int = 0
@@ -113,11 +114,33 @@ class EventQuery(Struct, frozen=True, omit_defaults=True):
     limit: int = 200
 
 
-class TrustInfo(Struct, frozen=True):
-    """The content of a workspace that a trusted engine executes."""
+class FileChange(Struct, frozen=True):
+    """A file of the content that is new, changed or gone since the last yes."""
+
+    path: str
+    how: str
+
+
+class TrustInfo(Struct, frozen=True, omit_defaults=True):
+    """The content of a workspace that a trusted engine executes, and its `changes` since the last yes.
+
+    `content` is its digest. `mode` is `pinned` if changed content needs a new yes, and `watch` if content that only root
+    and the user of the engine can write is trusted as it changes. `service` is whether the list of the administrator
+    decides. Files in `held` are not trusted; `reason` says why. `by` and `at` are those of the last yes.
+    """
 
     workspace: str
     trusted: bool
     commands: tuple[str, ...]
     functions: tuple[str, ...]
     urls: tuple[str, ...]
+    content: str = ""
+    mode: str = ""
+    service: bool = False
+    reason: str = ""
+    changes: tuple[FileChange, ...] = ()
+    held: tuple[str, ...] = ()
+    files: int = 0
+    by: str = ""
+    at: str = ""
+    user: str = ""  # the user of the engine

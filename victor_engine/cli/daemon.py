@@ -61,11 +61,14 @@ def start(
         if not engine.trusted:
             command = f"victor --workspace {engine.workspace_path} trust"
             trusted = f"; the workspace is not trusted and nothing runs; run: {command}"
+            print_note(f"not trusted: {engine.workspace.judgement.verdict.reason}")
         print_line(
             f"engine {os.getpid()} of {engine.workspace_path}, state directory {engine.state_dir}{trusted}"
         )
         for line in access_lines(engine.socket, engine.rights.granted()):
             print_line(line)
+        for line in engine.files.notices:
+            print_note(line)
         note_deployment(engine.deployment)
         for problem in engine.workspace.problems:
             print_note(describe(problem))
@@ -220,7 +223,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
             )
         if not info.trusted:
             print_note(
-                f"{info.workspace} is not trusted, so the engine executes nothing in it; run: "
+                f"{info.workspace} is not trusted, so the engine executes nothing in it: {info.untrusted}; run: "
                 f"victor --workspace {info.workspace} trust"
             )
         if info.storage is not None:

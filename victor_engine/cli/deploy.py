@@ -25,17 +25,17 @@ undo_option = click.option("--undo", is_flag=True, help="Take the last deploymen
 def plan(ctx: click.Context, undo: bool, as_json: bool) -> None:
     """Compare the files with the versions in force, and write nothing.
 
-    The exit code is 3 if a file has an error, so that nothing can be deployed.
+    The exit code is 3 if a file has an error, and 6 if one is not trusted, so that nothing can be deployed.
     """
     found = _plan(ctx, undo)
     if as_json:
         print_json(found)
     else:
         print_changes(found)
-        if found.plan:
+        if found.plan and not found.untrusted:
             print_plan(found.plan)
             print_note(f"to deploy exactly this, run: victor deploy{' --undo' if undo else ''} --plan TOKEN")
-    sys.exit(3 if found.errors else 0)
+    sys.exit(3 if found.errors else 6 if found.untrusted else 0)
 
 
 @click.command()
@@ -47,8 +47,8 @@ def plan(ctx: click.Context, undo: bool, as_json: bool) -> None:
 def deploy(ctx: click.Context, undo: bool, yes: bool, token: str | None, as_json: bool) -> None:
     """Put the versions and schedules of the files in force, all of them or none.
 
-    Shows the changes and asks on a terminal. Active runs keep their versions. The exit code is 3 if a file has an
-    error.
+    Shows the changes and asks on a terminal, where yes also gives trust to the content of the files. Active runs
+    keep their versions. The exit code is 3 if a file has an error.
     """
     chosen = read_token(token)
     if chosen is None:
@@ -60,10 +60,17 @@ def deploy(ctx: click.Context, undo: bool, yes: bool, token: str | None, as_json
                 print_changes(found)
             if found.errors:
                 print_error(f"nothing was deployed: {plural(len(found.errors), 'error')}")
-            sys.exit(3 if found.errors else 0)
+            sys.exit(3 if found.errors else 6 if found.untrusted else 0)
         if not as_json:
             print_changes(found)
-        if not yes:
+        if found.untrusted and not sys.stdin.isatty():
+            print_error("nothing was deployed: the files are not trusted. Review them, and run: victor trust")
+            sys.exit(6)
+        if found.untrusted:
+            if not _trusted_now(ctx, found):
+                print_line("nothing was deployed")
+                return
+        elif not yes:
             if not sys.stdin.isatty():
                 print_error(
                     "nothing was deployed; give --yes, or --plan TOKEN with the token of `victor plan`"
@@ -83,6 +90,19 @@ def deploy(ctx: click.Context, undo: bool, yes: bool, token: str | None, as_json
         return
     verb = f"deployment {done.number}" + (f" takes deployment {done.undoes} back" if done.undoes else "")
     print_line(f"{verb}: {plural(len(done.lines), 'change')} in force")
+
+
+def _trusted_now(ctx: click.Context, found: DeploymentPlan) -> bool:
+    """Ask for trust in the content of a plan and for its deployment; return the answer, and give the trust."""
+    import asyncio
+
+    from victor_engine.cli.trust import yes_to
+    from victor_engine.service.connect import find
+
+    if not click.confirm("Trust this content, and deploy these changes?", err=True):
+        return False
+    asyncio.run(yes_to(find(ctx.obj["workspace"], ctx.obj["state_dir"]), found.content))
+    return True
 
 
 def _plan(ctx: click.Context, undo: bool) -> DeploymentPlan:
@@ -111,7 +131,7 @@ def print_changes(found: DeploymentPlan) -> None:
         print_line(f"{SIGNS.get(change.kind, '*')} {change.text}")
     if not found.changes and not found.errors:
         print_line("no changes: the files and the versions in force are the same")
-    for problem in found.problems:
+    for problem in (*found.problems, *found.untrusted):
         print_note(describe(problem))
     if found.undone and found.last is not None:
         print_note(f"undone by {found.last.by} {found.last.at.astimezone():%H:%M}; files differ")

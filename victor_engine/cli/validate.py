@@ -314,12 +314,12 @@ def _functions(
     If the workspace is not trusted, only the names are registered and nothing is imported.
     """
     from victor_engine.api import ProblemInfo
-    from victor_engine.config import is_trusted
+    from victor_engine.config.judging import may_execute
     from victor_engine.errors import VictorError
 
     if config is None:
         return []
-    if not is_trusted(config.workspace):
+    if not may_execute(config):
         for name in config.functions:
             functions.register(name, lambda *_: None)
         return []

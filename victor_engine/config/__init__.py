@@ -14,8 +14,9 @@ from victor_engine.config.model import (
     SchedulerConfig,
     SecretSource,
     SocketConfig,
+    TrustConfig,
 )
-from victor_engine.config.trust import is_trusted, trust
+from victor_engine.config.trust_list import is_trusted, trust
 
 __all__ = [
     "Binding",
@@ -30,6 +31,7 @@ __all__ = [
     "SchedulerConfig",
     "SecretSource",
     "SocketConfig",
+    "TrustConfig",
     "is_trusted",
     "load_config",
     "trust",

@@ -142,6 +142,7 @@ class _Builder:
             roles=self._named("roles", self._role),
             permissions=self.layers.permissions(),
             socket=self.layers.socket(),
+            trust=self.layers.trust(),
             hitl=self._hitl(),
             notify=self._first("notify", read_rules) or (),
             console=self._console(),

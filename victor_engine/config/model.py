@@ -165,6 +165,16 @@ class SocketConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrustConfig:
+    """Whether changed content needs a new yes (`pinned`), or is trusted as it changes (`watch`).
+
+    None is the default: `pinned` for a service, `watch` for an engine that its own user starts.
+    """
+
+    content: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NotifyRule:
     """One rule for notifications: the occasions, the workflows and assignees, the recipients and the texts.
 
@@ -226,6 +236,7 @@ class Config:
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     permissions: PermissionsConfig | None = None
     socket: SocketConfig = field(default_factory=SocketConfig)
+    trust: TrustConfig = field(default_factory=TrustConfig)
     hitl: HitlConfig = field(default_factory=HitlConfig)
     notify: tuple[NotifyRule, ...] = ()
     console: ConsoleConfig = field(default_factory=ConsoleConfig)

@@ -17,12 +17,14 @@ from typing import Any
 import msgspec
 
 from victor_engine.api import ProblemInfo
-from victor_engine.config.model import Config, PermissionsConfig, SocketConfig
+from victor_engine.config.model import Config, PermissionsConfig, SocketConfig, TrustConfig
 from victor_engine.config.setting_readers import Reader
 from victor_engine.config.yaml_locations import Key, Source
 from victor_engine.files import reason
 
 SYSTEM_FILE = Path("/etc/victor/scheduler.yaml")
+
+TRUST_MODES = ("pinned", "watch")
 
 PERMISSION_ROLES = tuple(field.name for field in fields(PermissionsConfig))
 """The roles that `permissions` grants."""
@@ -106,6 +108,18 @@ class TrustedLayers:
                     "path", "socket.path must be absolute", "Write a path such as /run/victor/sock"
                 )
         return SocketConfig(path=Path(path) if path else None, group=group or None)
+
+    def trust(self) -> TrustConfig:
+        """Return the settings of trust. The system can pin the content; no other layer can then watch it."""
+        system, later = self._readers("trust", ("content",))
+        fixed = system.one_of("content", TRUST_MODES, "") if system is not None else ""
+        own = later.one_of("content", TRUST_MODES, "") if later is not None else ""
+        if fixed == "pinned" and own == "watch" and later is not None:
+            self._loosens(later, "content", "the content cannot be watched")
+        reader = system if fixed == "pinned" or not own else later
+        if reader is not None and (fixed or own):
+            self.origins["trust.content"] = reader.source.place((*reader.key_path, "content"))
+        return TrustConfig(content=("pinned" if fixed == "pinned" else own or fixed) or None)
 
     def _fixed(self, system: Reader | None, later: Reader | None, key: str) -> str:
         fixed = system.text(key) if system is not None else ""

@@ -31,7 +31,6 @@ from victor_engine.api.port import PortMethod, derive
 from victor_engine.api.roles import Role
 from victor_engine.clock import Clock, SystemClock
 from victor_engine.engine.current_workspace import CurrentWorkspace, Source
-from victor_engine.engine.deployments import apply_valid, deploy, prepare
 from victor_engine.engine.execution import Execution
 from victor_engine.engine.facade import delegate
 from victor_engine.engine.feed import Broadcast
@@ -43,6 +42,7 @@ from victor_engine.engine.runs import RunService
 from victor_engine.engine.schedules import ScheduleService
 from victor_engine.engine.services import Services
 from victor_engine.engine.versions import VersionService
+from victor_engine.engine.workspace_files import WorkspaceFiles
 from victor_engine.errors import FencedError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.identity import acting, user_name
@@ -109,7 +109,6 @@ class Engine(Port):
         self.fenced: FencedError | None = None
         """Set if the engine stops because another engine has taken over."""
         self.on_closed: Callable[[], None] | None = None
-        self.on_reloaded: Callable[[], Awaitable[None]] | None = None
         self.deployment: DeploymentInfo | None = None
         """The deployment of the start; None if it changed nothing."""
         self.socket_problems: tuple[ProblemInfo, ...] = ()
@@ -117,6 +116,7 @@ class Engine(Port):
         self.runtime = execution.runtime
         self.scheduler = execution.scheduler
         self.notifier = execution.notifier
+        self.files = WorkspaceFiles(store, clock, current, execution)
         self._current = current
         self._execution = execution
         self._broadcast = Broadcast(store)
@@ -175,7 +175,7 @@ class Engine(Port):
         clock = clock or SystemClock()
         make_directory(state_dir)
         closed = close_to_others(state_dir, workspace)
-        source = Source(workspace, config_file, overrides or {}, dict(functions or {}))
+        source = Source(workspace, config_file, overrides or {}, functions=dict(functions or {}))
         if closed is not None:
             source.problems.append(ProblemInfo("warning", closed, path=str(state_dir)))
         store = open_store(state_dir / "victor.db", clock=clock)
@@ -215,8 +215,9 @@ class Engine(Port):
         self.store.on_fenced = self.stop_fenced
         self.store.on_storage = self._storage_changed
         if deploy:
-            self.deployment = await apply_valid(self.store, self.workspace, "start")
+            self.deployment = await self.files.apply_at_start()
         if work:
+            await self.files.record_first_content()
             mode, file = self.mode, self._current.source.config_file
             await self.store.write(lambda tx: _record_start(tx, mode, self.store.epoch, file))
             if self.trusted:
@@ -287,61 +288,22 @@ class Engine(Port):
 
     async def reload(self) -> list[ProblemInfo]:
         """Read the workspace again. Active runs keep their definitions."""
-        async with self._current.loading:
-            workspace = await self._current.load()
-            await apply_valid(self.store, workspace, "reload")
-            await self._use(workspace)
-            return [*workspace.problems, *self.socket_problems]
+        return [*await self.files.reload(), *self.socket_problems]
 
     async def plan_deployment(self, undo: bool = False) -> DeploymentPlan:
-        async with self._current.loading:
-            workspace = await self._current.load()
-        found = await self._reader.read(prepare, workspace, self.clock.now(), undo=undo)
-        await workspace.bindings.close()
-        return found.plan
+        return await self.files.plan(undo)
 
     async def deployments(self, limit: int = 20) -> list[DeploymentInfo]:
         return await self._reader.read(stored_deployments.listed, limit)
 
     async def deploy(self, plan: str | None = None, undo: bool = False) -> DeploymentInfo:
-        async with self._current.loading:
-            workspace = await self._current.load()
-            info = await deploy(self.store, workspace, self.clock.now(), plan, undo=undo)
-            await self._use(workspace)
-        return info
+        return await self.files.deploy(plan, undo)
 
-    async def _use(self, workspace: Workspace) -> None:
-        """Put a loaded workspace into use. Its versions and schedules are committed."""
-        old = self._current.replace(workspace)
-        self._execution.starting.bindings_changed()
-        self._execution.start_task(old.bindings.close())
-        await self.store.write(
-            lambda tx: tx.event(
-                EventKind.WORKSPACE_LOADED,
-                actor=acting(),
-                data={"workflows": len(workspace.workflows), "problems": len(workspace.problems)},
-            )
-        )
-        await self._execution.workspace_changed()
-        if self.on_reloaded is not None:
-            await self.on_reloaded()
-
-    async def trust(self) -> TrustInfo:
-        """Trust the workspace, and start its waiting runs."""
-        actor = acting()
-        if self._current.trust():
-            await self.reload()
-            await self.store.write(
-                lambda tx: tx.event(
-                    EventKind.WORKSPACE_TRUSTED, actor=actor, data={"workspace": str(self.workspace_path)}
-                )
-            )
-            if not self._execution.working:
-                await self._execution.start()
-        return await self.trust_info()
+    async def trust(self, content: str = "") -> TrustInfo:
+        return await self.files.trust(content)
 
     async def trust_info(self) -> TrustInfo:
-        return self._current.trust_info()
+        return await self.files.trust_info()
 
     # --- the engine itself ---------------------------------------------------------------------
 
@@ -363,6 +325,7 @@ class Engine(Port):
             started_at=self.started_at,
             now=now,
             trusted=self.trusted,
+            untrusted=self._current.untrusted,
             storage=self.store.outage,
             socket=self.socket,
             engine_user=user_name(os.geteuid()),

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from msgspec import UNSET
 
 from victor_engine import jsonio
-from victor_engine.api import ProblemInfo, TrustInfo
-from victor_engine.config import is_trusted, trust
+from victor_engine.api import ProblemInfo
+from victor_engine.config.content import MIGRATIONS
+from victor_engine.config.judging import Judge, judge_workspace
+from victor_engine.engine.content_trust import refusal
 from victor_engine.engine.loaded_workspace import Workspace
 from victor_engine.engine.workspace import load_workspace
-from victor_engine.errors import UntrustedError, UsageError
+from victor_engine.errors import UsageError
 from victor_engine.loading.loader import Loader, Order
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars
 from victor_engine.versioning.catalog import normal_version
@@ -32,14 +35,15 @@ class Source:
     path: Path
     config_file: Path | None = None
     overrides: dict[str, Any] = field(default_factory=dict)
+    judge: Judge = judge_workspace
     functions: dict[str, Callable[..., Any]] = field(default_factory=dict)
     """Functions of this process that expressions can call, in addition to those of the workspace."""
     problems: list[ProblemInfo] = field(default_factory=list)
     """Problems outside the files, which every load reports again."""
 
-    async def load(self, loader: Loader, *, trusted: bool) -> Workspace:
+    async def load(self, loader: Loader) -> Workspace:
         """Read the files. Nothing of the workspace is executed or imported unless it is trusted."""
-        order = Order(self.path, self.overrides, self.config_file, trusted)
+        order = Order(self.path, self.overrides, self.config_file, self.judge)
         workspace = await load_workspace(loader, order)
         for name, function in self.functions.items():
             workspace.functions.register(name, function)
@@ -52,25 +56,36 @@ class CurrentWorkspace:
     """The loaded content and the trust of the workspace. All parts of the engine read it here, so that a reload
     applies everywhere."""
 
-    def __init__(self, source: Source, loader: Loader, loaded: Workspace, *, trusted: bool) -> None:
+    def __init__(self, source: Source, loader: Loader, loaded: Workspace) -> None:
         self.source = source
         self.path = source.path
-        self.trusted = trusted
         self.loaded = loaded
         self.loading = asyncio.Lock()
         """Held from the read of the files until they are in use, so that loads do not overlap."""
-        self.migration_functions = MigrationFunctions(source.path, lambda: self.trusted)
+        self.migration_functions = MigrationFunctions(source.path, self._migrations_trusted)
         self._loader = loader
 
     @classmethod
     async def open(cls, source: Source, loader: Loader) -> CurrentWorkspace:
         """Load the workspace for the first time."""
-        trusted = is_trusted(source.path)
-        return cls(source, loader, await source.load(loader, trusted=trusted), trusted=trusted)
+        return cls(source, loader, await source.load(loader))
+
+    @property
+    def trusted(self) -> bool:
+        return self.loaded.judgement.verdict.trusted
+
+    @property
+    def untrusted(self) -> str:
+        """Why the workspace is not trusted; empty if it is."""
+        return "" if self.trusted else self.loaded.judgement.verdict.reason
+
+    def _migrations_trusted(self) -> bool:
+        guard = self.bindings().guard
+        return self.trusted and guard is not None and guard.refusal(MIGRATIONS) is None
 
     async def load(self) -> Workspace:
         """Read the files again and return their content. `replace` puts it into use."""
-        return await self.source.load(self._loader, trusted=self.trusted)
+        return await self.source.load(self._loader)
 
     async def close(self) -> None:
         """Stop the reader of the files and the processes of the bindings."""
@@ -95,31 +110,10 @@ class CurrentWorkspace:
         for name, function in functions.items():
             self.loaded.functions.register(name, function)
 
-    def trust(self) -> bool:
-        """Trust the workspace; return whether it was not trusted before. The caller then loads it again."""
-        trust(self.path)
-        new = not self.trusted
-        self.trusted = True
-        return new
-
-    def trust_info(self) -> TrustInfo:
-        """Return whether the workspace is trusted, and the content that a trusted engine executes."""
-        commands, functions, urls = self.bindings().summary()
-        return TrustInfo(
-            workspace=str(self.path),
-            trusted=self.trusted,
-            commands=tuple(commands),
-            functions=tuple(functions),
-            urls=tuple(urls),
-        )
-
     def require_trust(self) -> None:
         """Raise UntrustedError unless the workspace is trusted."""
         if not self.trusted:
-            raise UntrustedError(
-                f"{self.path} is not trusted, so the engine executes nothing in it; review its content with "
-                f"`victor --workspace {self.path} trust --show`, then run `victor --workspace {self.path} trust`"
-            )
+            raise refusal(self.path, self.loaded.judgement)
 
     def masked(self, value: T) -> T:
         """Return a value from a user with its secrets masked, because secrets are not stored.
@@ -167,11 +161,14 @@ def check_size(value: Any) -> None:
         )
 
 
-async def read_files(path: Path) -> Workspace:
-    """Read the files of a workspace without an engine. Nothing of it is imported unless it is trusted."""
+async def read_files(path: Path, user: str | None = None) -> Workspace:
+    """Read the files of a workspace without an engine. Nothing of it is imported unless it is trusted.
+
+    The trust is that of an engine of `user` (default: this user).
+    """
     loader = Loader(here=True)
     try:
-        workspace = await Source(path).load(loader, trusted=is_trusted(path))
+        workspace = await Source(path, judge=partial(judge_workspace, user=user)).load(loader)
         await workspace.bindings.close()
         return workspace
     finally:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from victor_engine.api import Actor, DeploymentCause, DeploymentInfo, DeploymentPlan, ProblemInfo
 from victor_engine.domain.plans import read_plan
 from victor_engine.engine import deployment_plan, registration
+from victor_engine.engine.content_trust import leave_out, untrusted
 from victor_engine.engine.loaded_workspace import Workspace
 from victor_engine.engine.registration import Changes
-from victor_engine.errors import ConflictError, DeploymentError, PlanChangedError, VictorError
+from victor_engine.errors import (
+    ConflictError,
+    DeploymentError,
+    PlanChangedError,
+    UntrustedError,
+    VictorError,
+)
 from victor_engine.events import EventKind
 from victor_engine.identity import acting
 from victor_engine.loading.pieces import Problem, WorkflowPiece
@@ -56,7 +63,8 @@ def prepare(
         undone = stored.to_undo(connection)
         if undone is None:
             raise ConflictError("no deployment is left that could be undone")
-        described, problems = deployment_plan.describe_undo(connection, undone), ()
+        described = deployment_plan.describe_undo(connection, undone)
+        problems = tuple(_withdrawn(connection, workspace, undone))
     number = undone.info.number if undone is not None else None
     made = deployment_plan.token_plan(described, files, workspace.settings, last, number, now)
     failed = any(problem.severity == "error" for problem in problems)
@@ -68,8 +76,25 @@ def prepare(
         made.token() if described and not failed else "",
         last.info if last is not None else None,
         goes_back,
+        () if undo else untrusted(workspace),
+        workspace.judgement.content.digest,
     )
     return Prepared(plan, changes, undone)
+
+
+def _withdrawn(
+    connection: sqlite3.Connection, workspace: Workspace, undone: Deployment
+) -> Iterator[ProblemInfo]:
+    """Yield an error for each version of an undo whose trust was withdrawn."""
+    record = workspace.judgement.place.record
+    for name, checksum in sorted(record.withdrawn_versions) if record is not None else ():
+        version = undone.replaced.versions.get(name)
+        if version is not None and definitions.with_content(connection, name, checksum, version) is not None:
+            yield ProblemInfo(
+                "error",
+                f"{name} {version} is not brought back: the trust in it was withdrawn",
+                remedy="Write the files that you want, trust them, and deploy them",
+            )
 
 
 def _is_undone(last: Deployment | None, files: str) -> bool:
@@ -84,6 +109,8 @@ async def apply_valid(store: Store, workspace: Workspace, how: DeploymentCause) 
     they change.
     """
     files, actor = deployment_plan.files_digest(workspace), acting()
+    if not leave_out(workspace):
+        return None
 
     def look(connection: sqlite3.Connection) -> tuple[Changes, bool]:
         undone = how == "start" and _is_undone(stored.latest(connection), files)
@@ -113,6 +140,11 @@ async def deploy(
     plan = prepared.plan
     if plan.errors:
         raise refused(plan.errors)
+    if plan.untrusted:
+        raise UntrustedError(
+            f"nothing was deployed: {plan.untrusted[0].message}. {plan.untrusted[0].remedy}",
+            problems=[problem.message for problem in plan.untrusted],
+        )
     if token is not None:
         _check(token, plan, now)
     if not plan.changes:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from victor_engine.api import ProblemInfo
 from victor_engine.config import Config
+from victor_engine.config.judging import Judgement
 from victor_engine.definition.expressions.expression import FunctionRegistry
 from victor_engine.loading.pieces import WorkflowPiece
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars
@@ -21,6 +22,7 @@ class Workspace:
     bindings: BindingTable
     functions: FunctionRegistry
     calendars: Calendars
+    judgement: Judgement
     workflows: list[WorkflowPiece] = field(default_factory=list)
     assignees: set[str] = field(default_factory=set)
     problems: list[ProblemInfo] = field(default_factory=list)
@@ -31,6 +33,7 @@ class Workspace:
     )  # files with errors: a workflow in them may be missing
     settings: dict[str, str] = field(default_factory=dict)
     """The settings of `victor.yaml` as text, which a deployment compares."""
+    held: set[Path] = field(default_factory=set)  # files that are left out because they are not trusted
 
     def add(self, problem: ProblemInfo, workflow: str | None = None) -> None:
         self.problems.append(problem)

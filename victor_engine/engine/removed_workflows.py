@@ -61,7 +61,11 @@ class Search:
     def may_be_in(self, workflow: str) -> Path | None:
         """Return a file with errors that may contain a workflow, or None."""
         if self._texts is None:
-            self._texts = [(path, _text(path)) for path in sorted(self.workspace.files_with_errors)]
+            held = self.workspace.held
+            self._texts = [
+                (path, None if path in held else _text(path))
+                for path in sorted(self.workspace.files_with_errors)
+            ]
         return next((path for path, text in self._texts if text is None or workflow in text), None)
 
 

@@ -20,6 +20,7 @@ async def load_workspace(loader: Loader, order: Order) -> Workspace:
         found.bindings,
         found.functions,
         found.calendars,
+        found.judgement,
         workflows=found.workflows,
         assignees=found.assignees,
         files=found.files,

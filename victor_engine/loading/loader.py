@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Raw
+from msgspec.structs import replace
 
 from victor_engine.api import ProblemInfo
 from victor_engine.config import Config
+from victor_engine.config.content import Content, inside
+from victor_engine.config.judging import Judge, Judgement, judge_workspace
 from victor_engine.definition.expressions.expression import FunctionRegistry
 from victor_engine.errors import ConfigError, VictorError
 from victor_engine.files import read_bounded, read_text_bounded, text_digest
@@ -30,6 +33,7 @@ from victor_engine.loading.pieces import (
     Open,
     Problem,
     ReadCalendar,
+    ReadContent,
     ReadFile,
     WorkflowPiece,
     decode_config,
@@ -39,7 +43,9 @@ from victor_engine.loading.worker_session import LocalSession, ReaderSession, Wo
 from victor_engine.scheduling.calendars.spans import Calendar
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars
 from victor_engine.scheduling.calendars.yaml_calendars import MAX_BYTES, from_file
+from victor_engine.versioning.migration_reader import migration_functions
 from victor_engine.work.bindings import BindingTable
+from victor_engine.work.content_guard import ContentGuard
 
 SECONDS = 20.0
 """Maximum processor time for the configuration, for one workflow file, or for the check of all workflows."""
@@ -56,12 +62,12 @@ _SMALLER = "Split the file, or simplify its content"
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The workspace to load, with settings that override all others. Unless `trusted`, nothing is imported."""
+    """The workspace to load, with settings that override all others. `judge` decides whether it is imported from."""
 
     workspace: Path
     settings: dict[str, Any]
     config_file: Path | None
-    trusted: bool
+    judge: Judge = judge_workspace
 
 
 @dataclass(slots=True)
@@ -75,6 +81,7 @@ class Loading:
     bindings: BindingTable
     functions: FunctionRegistry
     calendars: Calendars
+    judgement: Judgement
     files: list[Path] = field(default_factory=list)
     files_with_errors: set[Path] = field(default_factory=set)
     workflows: list[WorkflowPiece] = field(default_factory=list)
@@ -184,20 +191,27 @@ class _Work:
         bindings = BindingTable(decode_config(opened.config))
         _ = bindings.secrets  # read here, so that the event loop does not
         calendars = self._read_calendars(opened.calendars)
+        pieces = self._files(opened.files, tuple(sorted(bindings.config.functions)))
+        judgement = order.judge(bindings.config, self._content(bindings.config, pieces))
         found = Loading(
             bindings.config,
             bindings,
             FunctionRegistry(),
             Calendars({}, bindings.workspace, known=calendars, read_file=self._memory.read_calendar),
+            judgement,
             calendar_errors=[error for error in calendars.values() if isinstance(error, VictorError)],
             settings={
                 **bindings.config.settings,
                 **{f"calendars.{name} (file)": each[1] for name, each in self._memory.calendars.items()},
             },
         )
-        self._functions(found)
+        bindings.guard = ContentGuard(
+            bindings.workspace, judgement.content, judgement.mode, judgement.verdict.held
+        )
+        if not self._functions(found):
+            pieces = self._files(opened.files, ())
         found.files = [Path(path) for path in opened.files]
-        for piece in self._files(opened.files, tuple(sorted(found.functions.own))):
+        for piece in pieces:
             found.workflows += piece.workflows
             found.assignees |= set(piece.people)
             found.problems += piece.problems
@@ -206,19 +220,44 @@ class _Work:
         self._check_all(found)
         return found
 
-    def _functions(self, found: Loading) -> None:
-        """Import the functions of the workspace. If it is not trusted, register only their names."""
+    def _content(self, config: Config, pieces: list[FilePiece]) -> Content:
+        """Return the content, with the workflow files as they were read."""
+        functions = {
+            reference
+            for piece in pieces
+            for workflow in piece.workflows
+            for block in workflow.migrations
+            for reference in migration_functions(block)
+        }
+        try:
+            content = self._session.ask(ReadContent(SECONDS, tuple(sorted(functions))), Content)
+        except LimitError as error:
+            raise LoadingError(
+                f"{config.workspace}: the files that its commands and functions name need too much {error.what} to "
+                f"read. {_SMALLER}"
+            ) from None
+        read = {path: digest for piece in pieces for path, digest in piece.sources.items()}
+        named = {inside(config.workspace, path): digest for path, digest in read.items()}
+        return content.of({name: digest for name, digest in named.items() if name is not None})
+
+    def _functions(self, found: Loading) -> bool:
+        """Import the functions of the workspace, and return whether that succeeded.
+
+        If it is not trusted, register only their names.
+        """
         config = found.config
-        if not self._order.trusted:
+        if not found.judgement.verdict.trusted:
             for name in config.functions:
                 found.functions.register(name, _untrusted(name))
-            return
+            return True
         try:
             for name, function in found.bindings.functions().items():
                 found.functions.register(name, function)
         except VictorError as error:
             problem = ProblemInfo(severity="error", message=error.message, path=str(config.workspace))
             found.problems.append((None, problem))
+            return False
+        return True
 
     def _files(self, paths: tuple[str, ...], functions: tuple[str, ...]) -> list[FilePiece]:
         """Return the pieces of the files. Read only files that have changed."""
@@ -234,7 +273,7 @@ class _Work:
         people = context.people | (self._context(functions, new).people if new else {})
         self._memory.files.clear()
         for piece in pieces:
-            if piece.sources:
+            if piece.sources and not piece.again:
                 of_file = {name: people[name] for name in piece.people}
                 self._memory.files[piece.path] = _Known(FileContext(context.digest, of_file), piece)
         return pieces
@@ -282,10 +321,12 @@ class _Work:
             return FilePiece(path=path, sources=sources, problems=((None, problem),), has_errors=True)
         except LoadingError as error:
             problem = ProblemInfo("error", error.message, path=path, line=1, column=1)
-            return FilePiece(path=path, problems=((None, problem),), has_errors=True)
+            return FilePiece(
+                path=path, sources=sources, problems=((None, problem),), has_errors=True, again=True
+            )
         if piece.has_errors:
             # Its errors may depend on a missing file, so it is not cached.
-            return FilePiece(path=path, problems=piece.problems, workflows=piece.workflows, has_errors=True)
+            return replace(piece, sources=piece.sources or sources, people=(), again=True)
         return piece
 
     def _check_all(self, found: Loading) -> None:

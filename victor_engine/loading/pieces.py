@@ -66,8 +66,8 @@ class WorkflowPiece(Struct, frozen=True, kw_only=True):
 class FilePiece(Struct, frozen=True, kw_only=True):
     """One workflow file. `sources` are the digests of the texts that were read for it, by path.
 
-    `has_errors` means that a workflow in it may be missing. `people` are the assignees that
-    its requests name.
+    `again` is whether the next load reads it again, also if nothing changed. `has_errors` means that a workflow in it
+    may be missing. `people` are the assignees that its requests name.
     """
 
     path: str
@@ -76,6 +76,7 @@ class FilePiece(Struct, frozen=True, kw_only=True):
     workflows: tuple[WorkflowPiece, ...] = ()
     has_errors: bool = False
     people: tuple[str, ...] = ()
+    again: bool = False
 
 
 class CalendarPiece(Struct, frozen=True, kw_only=True):
@@ -161,13 +162,19 @@ class LookUpContext(Request, frozen=True):
     people: tuple[str, ...]
 
 
+class ReadContent(Request, frozen=True):
+    """Read the files of the content besides the workflow files: `Content`. `functions` are those of migrations."""
+
+    functions: tuple[str, ...]
+
+
 class CheckAll(Request, frozen=True):
     """Check the workflows of all files together, by their names, paths, `work` and `starts`."""
 
     workflows: tuple[WorkflowPiece, ...]
 
 
-Requests = Open | ReadFile | ReadCalendar | Spans | LookUpContext | CheckAll
+Requests = Open | ReadFile | ReadCalendar | Spans | LookUpContext | ReadContent | CheckAll
 
 
 class Answer(Struct, frozen=True, omit_defaults=True):

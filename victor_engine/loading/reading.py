@@ -13,6 +13,7 @@ import msgspec
 from victor_engine import jsonio
 from victor_engine.clock import to_us
 from victor_engine.config import load_config
+from victor_engine.config.content import read_content
 from victor_engine.config.layers import ENVIRONMENT
 from victor_engine.definition.checks.nested_workflows import check_nesting
 from victor_engine.definition.content import checksum
@@ -38,6 +39,7 @@ from victor_engine.loading.pieces import (
     Opened,
     Problem,
     ReadCalendar,
+    ReadContent,
     ReadFile,
     Request,
     Spans,
@@ -77,6 +79,8 @@ class WorkspaceReader:
                 return self.spans(request)
             case LookUpContext():
                 return self.context(request.functions, request.people)
+            case ReadContent():
+                return read_content(self._bindings.config, request.functions)
             case CheckAll():
                 return self.check_all(request.workflows)
         raise TypeError(f"{type(request).__name__} is not a request")

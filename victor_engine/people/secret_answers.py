@@ -20,7 +20,7 @@ from typing import Any
 
 from victor_engine import jsonio
 from victor_engine.api import ProblemInfo
-from victor_engine.config.trust import user_directory
+from victor_engine.config.trust_list import user_directory
 from victor_engine.errors import ConfigError
 from victor_engine.files import read_text_bounded, reason
 from victor_engine.private import make_directory

@@ -164,7 +164,7 @@ async def open_engine(
         except BaseException:
             await engine.close()
             raise
-        engine.on_reloaded = listener.reloaded
+        engine.files.on_used = listener.reloaded
     return engine
 
 

@@ -14,8 +14,8 @@ from victor_engine.config import Config
 from victor_engine.config.yaml_locations import place_from_text
 from victor_engine.errors import ConfigError, VictorError
 from victor_engine.identity import user_name
+from victor_engine.ownership import closed_to_others
 from victor_engine.service import runtime_directory
-from victor_engine.service.ownership import closed_to_others
 from victor_engine.service.paths import SOCKET_PATH_LIMIT, Paths, workspace_name
 
 NAME = "engine.sock"

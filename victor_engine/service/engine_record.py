@@ -15,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 
+from victor_engine.ownership import why_unsafe
 from victor_engine.service import runtime_directory
-from victor_engine.service.ownership import why_unsafe
 from victor_engine.service.paths import workspace_name
 
 FILE = "engine.json"

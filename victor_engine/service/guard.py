@@ -192,7 +192,7 @@ def _without_content(info: EngineInfo) -> EngineInfo:
         name: getattr(info, name)
         for name in (
             "mode", "pid", "epoch", "user", "host", "state_dir", "workspace", "product_version", "started_at",
-            "now", "trusted", "last_event", "engine_user", "socket",
+            "now", "trusted", "untrusted", "last_event", "engine_user", "socket",
         )
     }  # fmt: skip
     return EngineInfo(**kept, limited=True)

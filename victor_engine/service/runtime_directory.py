@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from victor_engine.identity import user_name
-from victor_engine.service.ownership import why_unsafe
+from victor_engine.ownership import why_unsafe
 from victor_engine.service.paths import workspace_name
 
 SYSTEM = Path("/run/victor")

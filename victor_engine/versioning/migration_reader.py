@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from victor_engine.config.yaml_locations import did_you_mean
@@ -70,6 +70,16 @@ def migration_from_block(block: Mapping[str, Any], to_version: str | None = None
     )
     migration.check()
     return migration
+
+
+def migration_functions(block: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the functions that the steps of a migration name, also of one with errors."""
+    for key in ("steps", "reverse"):
+        steps = block.get(key)
+        for step in steps if isinstance(steps, list) else ():
+            reference = _first(step, "custom_handler", "handler") if isinstance(step, Mapping) else None
+            if isinstance(reference, str):
+                yield reference
 
 
 def _version(block: Mapping[str, Any], *names: str, otherwise: str | None = None) -> WorkflowVersion:

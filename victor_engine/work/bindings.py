@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import os
 import re
@@ -13,12 +14,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from msgspec.structs import replace
 
 from victor_engine.api import ProblemInfo
+from victor_engine.config.content import key_of
 from victor_engine.config.model import Binding, Config
 from victor_engine.definition.limits import NO_CONSTRAINTS, Constraints
 from victor_engine.definition.model import AgentNode, Node, TeamNode, WorkflowDefinition
 from victor_engine.errors import ConfigError, NodeError
 from victor_engine.work import withheld_variables
 from victor_engine.work.calls import CallContext, Invoker, NodeCall
+from victor_engine.work.content_guard import ContentGuard
 from victor_engine.work.invokers.command import CommandInvoker, find_program
 from victor_engine.work.invokers.output import check_schema, schema_problem
 from victor_engine.work.invokers.results import error_of
@@ -48,6 +51,8 @@ class BindingTable:
         self._invokers: dict[tuple[str, str], Invoker] = {}
         self._closers: list[_Closer] = []
         self._pool: WorkerPool | None = None
+        self.guard: ContentGuard | None = None
+        """Refuses work whose files are not trusted; None while none of it runs."""
 
     @cached_property
     def secrets(self) -> SecretStore:
@@ -208,7 +213,7 @@ class BindingTable:
         key = (binding.section, binding.name)
         if key not in self._invokers:
             self._invokers[key] = self._build(binding)
-        return BoundInvoker(self._invokers[key], binding, self.secrets)
+        return BoundInvoker(self._invokers[key], binding, self.secrets, self.guard)
 
     def _build(self, binding: Binding) -> Invoker:
         if binding.kind == "python":
@@ -238,10 +243,13 @@ class BindingTable:
 class BoundInvoker:
     """An invoker that resolves secrets in its call and masks them in its output."""
 
-    def __init__(self, inner: Invoker, binding: Binding, secrets: SecretStore) -> None:
+    def __init__(
+        self, inner: Invoker, binding: Binding, secrets: SecretStore, guard: ContentGuard | None = None
+    ) -> None:
         self._inner = inner
         self._binding = binding
         self._secrets = secrets
+        self._guard = guard
 
     @property
     def description(self) -> str:
@@ -265,6 +273,7 @@ class BoundInvoker:
         _refuse(self._binding, call.constraints)
         for problem in _constraint_problems(self._binding, call.constraints):
             context.log("log", problem)
+        await self._check_content()
         try:
             call = dataclasses.replace(
                 call, inputs=self._secrets.reveal(call.inputs), config=self._secrets.reveal(call.config)
@@ -276,6 +285,18 @@ class BoundInvoker:
         except Exception as error:
             raise masked(error_of(error), masker) from None
         return masker.value(result)
+
+    async def _check_content(self) -> None:
+        """Raise NodeError if a file that the work executes is not trusted."""
+        if self._guard is None or self._binding.kind not in ("command", "python"):
+            return
+        why = await asyncio.to_thread(self._guard.refusal, key_of(self._binding))
+        if why is not None:
+            raise NodeError(
+                f"{_description(self._binding)} was not started: {why}. Review it, run `victor trust`, and retry the run",
+                error_type="UntrustedContent",
+                retryable=False,
+            )
 
 
 def _refuse(binding: Binding, constraints: Constraints) -> None:

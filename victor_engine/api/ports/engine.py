@@ -80,8 +80,13 @@ class EnginePort(Protocol):
         ...
 
     @action(role=Role.ADMIN)
-    async def trust(self) -> TrustInfo:
-        """Trust the workspace, and start its waiting runs."""
+    async def trust(self, content: str = "") -> TrustInfo:
+        """Trust the content of the workspace, and start its waiting runs.
+
+        `content` is the digest that was shown, from `trust_info`; empty for the present content. Raise PlanChangedError
+        if the content changed since, and UntrustedError if another user can write it, or if it is the content of a
+        service, whose trust the administrator gives.
+        """
         ...
 
     @action(role=Role.ADMIN)
