@@ -136,3 +136,67 @@ def test_bindings_without_the_form_of_their_result_are_noted(tmp_path: Path, cap
     assert "result is missing in handlers.a, so the form of the output is guessed" in said
     files = {"victor.yaml": "handlers: {a: {command: ['true'], result: json}}", "workflows/w.yaml": node}
     assert "result is missing" not in checked(tmp_path / "b", capsys, files)[1]
+
+
+def test_names_and_references_are_checked_by_validate_and_plan(tmp_path: Path, capsys: Capture) -> None:
+    """An error is one of both; a version or workflow that does not exist yet is a warning."""
+    text = flow("w", "every: 1h", "1.0.0") + (
+        "    deprecated: {message: old, successor: 9.9.9, removal: 2020-01-01}\n"
+        "  parent:\n    nodes: [{id: s, type: workflow, workflow: w, version: ^7, next: [t]},"
+        " {id: t, type: workflow, workflow: wv}]\n"
+    )
+    code, said = checked(tmp_path, capsys, {"workflows/one.yaml": text})
+    assert code == 0
+    lines = [line.partition("one.yaml:")[2] for line in said.splitlines()]
+    message = "warning: workflow 'w': w has no version 9.9.9; its versions are 1.0.0"
+    assert any(line.startswith("6:") and message in line for line in lines)
+    assert "the removal 2020-01-01 has passed" in said
+    assert "node 's': w has no version ^7" in said
+    assert "node 't' starts 'wv', which no file of the workspace defines" in said
+    errors = {
+        "version": (flow("w", "", "one"), "does not have the form major.minor.patch"),
+        "removal": (
+            flow("w", "", "1.0.0") + "    deprecated: {removal: soon}\n",
+            "deprecated.removal is not a date",
+        ),
+        "key": (flow("w", "", "1.0.0") + "    deprecated: {succesor: 2.0.0}\n", "Did you mean 'successor'?"),
+        "node": (flow("w").replace("id: a", 'id: "a\\x07"'), "the name of node 'a\\x07' has characters"),
+        "cycle": (
+            flow("w", "after: v") + flow("v", "after: w").replace("workflows:\n", ""),
+            "schedule.after: the workflows form a cycle",
+        ),
+        "upstream": (flow("w", "after: none"), "the workflow 'none' does not exist"),
+    }
+    victor = Victor(tmp_path / "ws", capsys)
+    for name, (text, error) in errors.items():
+        (victor.root / "workflows/one.yaml").write_text(text)
+        for command in ("validate", "plan", "deploy"):
+            assert victor(command) == 3, (name, command)
+            assert error in victor.out + victor.err, (name, command)
+
+
+def test_dependencies_can_change_their_direction(tmp_path: Path, capsys: Capture) -> None:
+    """The order in which the schedules are committed does not matter."""
+    files = {
+        "victor.yaml": "{}\n",
+        "one.yaml": flow("one", "after: two"),
+        "two.yaml": flow("two", "every: 1h"),
+    }
+    victor = Victor(workspace(tmp_path, files), capsys)
+    assert victor("deploy", "--yes") == 0
+    (victor.root / "two.yaml").write_text(flow("two", "after: one"))
+    (victor.root / "one.yaml").write_text(flow("one", "every: 1h"))
+    assert victor("deploy", "--yes") == 0, victor.err
+    (victor.root / "one.yaml").write_text(flow("one", "after: two"))
+    (victor.root / "two.yaml").write_text(flow("two", "every: 1h"))
+    assert victor("deploy", "--yes") == 0, victor.err
+
+
+def test_an_alias_of_a_schedule_can_be_set_after_its_workflow_is_deployed(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    files = {"victor.yaml": "{}\n", "one.yaml": flow("one", "every: 1h, version: stable", "1.0.0")}
+    victor = Victor(workspace(tmp_path, files), capsys)
+    assert victor("deploy", "--yes") == 0
+    assert "warning: schedule.version: one has no alias 'stable'" in victor.err
+    assert victor("versions", "alias", "one", "stable", "1.0.0") == 0

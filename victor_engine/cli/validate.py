@@ -162,6 +162,7 @@ def _check(
     from victor_engine.definition.loader import load_file
     from victor_engine.people.definition_checks import check_people
     from victor_engine.people.reach import permission_problems
+    from victor_engine.versioning.declared_values import check_declared
     from victor_engine.versioning.migration_checks import check_migrations
     from victor_engine.work.bindings import BindingTable
     from victor_engine.work.working_nodes import unused_nodes
@@ -200,6 +201,7 @@ def _check(
         problems += check_people(
             definition, result.nodes[definition.name], people, str(path), validating=True
         )
+        problems += check_declared(definition, result.readers[definition.name])
         problems += check_migrations(definition, result.readers[definition.name])
         if definition.schedule is not None:
             problems += _schedule(definition, result.schedules[definition.name], path, config)

@@ -65,12 +65,7 @@ class _Workspace:
         for workflow, spec in specs.items():
             yield from self._version(workflow, spec)
         yield from self._declared_twice()
-        for result in self._given.values():
-            for name in result.workflows:
-                if not name.isprintable():
-                    line, column = result.readers[name].place()
-                    message = f"the name of workflow {name!r} has characters that cannot be displayed"
-                    yield ProblemInfo("error", message, result.path, line, column, "Use visible characters")
+        yield from self._references()
 
     def _declared_twice(self) -> Iterator[ProblemInfo]:
         """Yield an error for each version that two files declare differently."""
@@ -93,6 +88,61 @@ class _Workspace:
             if declared.path in results:
                 line, column = results[declared.path].readers[declared.workflow].place()
                 yield ProblemInfo("error", message, declared.path, line, column)
+
+    def _references(self) -> Iterator[ProblemInfo]:
+        """Yield a warning for each version or workflow that does not exist, and each removal in the past."""
+        from victor_engine.definition.checks.nested_workflows import check_nesting
+        from victor_engine.definition.model import SubWorkflowNode
+        from victor_engine.errors import VictorError
+        from victor_engine.versioning.aliases import is_alias_name
+        from victor_engine.versioning.catalog import in_range
+        from victor_engine.versioning.declared_values import deprecation_of
+
+        now = SystemClock().now()
+        for result in self._given.values():
+            for name, definition in result.workflows.items():
+                versions = self._versions(name)
+                try:
+                    deprecation = deprecation_of((definition.content or {}).get("deprecated"))
+                except VictorError:
+                    deprecation = None  # it is reported with its file
+                _, successor, removal = deprecation or ("", None, None)
+                if successor is not None and _normal(successor) not in versions:
+                    yield self._at_key(
+                        result, name, ("deprecated", "successor"), _missing(name, successor, versions)
+                    )
+                if removal is not None and removal <= now:
+                    message = f"the removal {removal:%Y-%m-%d} has passed, so no run starts on this version"
+                    yield self._at_key(result, name, ("deprecated", "removal"), message)
+                stored = self._stored.get(name, set())
+                for index, block in enumerate(definition.migrations):
+                    origin = str(block.get("from", block.get("from_version", "")))
+                    if stored and origin and _normal(origin) not in versions:
+                        yield self._at_key(
+                            result, name, ("migrations", index), _missing(name, origin, versions)
+                        )
+                for node in definition.nodes.values():
+                    if (
+                        not isinstance(node, SubWorkflowNode)
+                        or node.version is None
+                        or is_alias_name(node.version)
+                    ):
+                        continue
+                    found = self._versions(node.workflow)
+                    if found and in_range(node.version, found) is None:
+                        message = f"node {node.id!r}: {_missing(node.workflow, node.version, found)}"
+                        yield self._at_key(result, name, ("nodes",), message)
+        paths = {result.path for result in self._given.values()}
+        if self._config is not None:
+            every = [each for result in self._all.values() for each in result.workflows.values()]
+            yield from (problem for _, problem in check_nesting(every) if problem.path in paths)
+
+    @staticmethod
+    def _at_key(result: LoadResult, workflow: str, key: tuple[str | int, ...], message: str) -> ProblemInfo:
+        """Return a warning about a key of a workflow."""
+        reader = result.readers[workflow]
+        line, column = reader.document.place((*reader.path, *key))
+        return ProblemInfo("warning", f"{reader.what}: {message}", result.path, line, column)
 
     def _specs(self) -> dict[str, ScheduleSpec]:
         from victor_engine.scheduling.declarations import spec_from_block
@@ -150,3 +200,8 @@ def _normal(version: str | None) -> str | None:
         return normal_version(version) if version is not None else None
     except DefinitionError:
         return version
+
+
+def _missing(workflow: str, version: str, versions: set[str]) -> str:
+    known = ", ".join(sorted(versions)) or "none"
+    return f"{workflow} has no version {version}; its versions are {known}"

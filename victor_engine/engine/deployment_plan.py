@@ -10,7 +10,7 @@ from datetime import datetime
 from victor_engine import jsonio
 from victor_engine.api import DeploymentChange, FilesState, ProblemInfo, ScheduleSpec, WorkflowFiles
 from victor_engine.domain.plans import Plan, PlanItem, plan_of
-from victor_engine.engine import registration
+from victor_engine.engine import registration, schedule_checks
 from victor_engine.engine.loaded_workspace import Workspace
 from victor_engine.engine.registration import Changes
 from victor_engine.precedence import version_order
@@ -22,6 +22,7 @@ from victor_engine.store.repositories import definitions
 from victor_engine.store.repositories.deployments import Deployment, Replaced
 from victor_engine.text import plural
 from victor_engine.versioning import aliases, catalog, stored_migrations
+from victor_engine.versioning.declared_values import deprecation_of
 
 DEPLOY = "deploy"
 
@@ -113,7 +114,7 @@ def _others(connection: sqlite3.Connection, changes: Changes) -> Iterator[Deploy
         if known is None and id(piece) not in chosen:
             text = f"{piece.name} {piece.version} is registered, and is not in force"
             yield DeploymentChange("registered", text, piece.name, piece.version or "")
-        wanted = registration.deprecation_of(piece.deprecated)
+        wanted = deprecation_of(piece.deprecated)
         if wanted is not None and (
             known is None or not registration.deprecation_known(connection, known, wanted)
         ):
@@ -125,7 +126,7 @@ def _others(connection: sqlite3.Connection, changes: Changes) -> Iterator[Deploy
 
 
 def _schedules(connection: sqlite3.Connection, changes: Changes) -> Iterator[DeploymentChange]:
-    for name, piece in registration.declared(changes.good).items():
+    for name, piece in schedule_checks.declared(changes.good).items():
         if piece.spec is None or name in changes.settled:
             continue
         old = registration.file_spec(connection, name)
@@ -157,7 +158,7 @@ def replaced(connection: sqlite3.Connection, changes: Changes, disabled: tuple[s
         versions[name] = found[1] if found is not None else current_version(connection, name)
     names = {
         name
-        for name, piece in registration.declared(changes.good).items()
+        for name, piece in schedule_checks.declared(changes.good).items()
         if piece.spec is not None and name not in changes.settled
     } | {piece.name for piece in changes.undeclared}
     return Replaced(

@@ -22,7 +22,7 @@ from victor_engine.errors import (
 )
 from victor_engine.events import EventKind
 from victor_engine.identity import acting
-from victor_engine.loading.pieces import Problem, WorkflowPiece
+from victor_engine.loading.pieces import Problem
 from victor_engine.scheduling import schedule_commands, stored_schedules
 from victor_engine.scheduling.declarations import file_schedule_id
 from victor_engine.store.db import Store, Tx
@@ -55,7 +55,6 @@ def prepare(
     last = stored.latest(connection)
     states = deployment_plan.state_of_files(connection, workspace, changes, described)
     found = [problem for _, problem in changes.problems]
-    found += [problem for _, problem in registration.check_versions(connection, changes.good, changes.new)]
     problems = tuple(dict.fromkeys([*workspace.problems, *found]))
     goes_back = bool(described) and _is_undone(last, files)
     undone = None
@@ -117,13 +116,12 @@ async def apply_valid(store: Store, workspace: Workspace, how: DeploymentCause) 
         return registration.look(connection, workspace), undone
 
     changes, undone = await store.read(look)
-    problems, good, info = changes.problems, changes.good, None
+    problems, info = changes.problems, None
     if changes and not undone:
-        good, refused, info = await store.write(lambda tx: _commit(tx, actor, changes, how, files))
+        refused, info = await store.write(lambda tx: _commit(tx, actor, changes, how, files))
         problems += refused
     elif (settings := changes.settings) is not None:  # the engine uses them, whatever was undone
         await store.write(lambda tx: meta.put_settings(tx, settings))
-    problems += await store.read(lambda connection: list(registration.check_versions(connection, good)))
     for workflow, problem in problems:
         workspace.add(problem, workflow)
     return info
@@ -153,9 +151,7 @@ async def deploy(
     if prepared.undone is not None:
         undone = prepared.undone
         return await store.write(lambda tx: _undo(tx, actor, undone, files))
-    _, _, info = await store.write(
-        lambda tx: _commit(tx, actor, prepared.changes, "deploy", files, whole=True)
-    )
+    _, info = await store.write(lambda tx: _commit(tx, actor, prepared.changes, "deploy", files, whole=True))
     return info
 
 
@@ -190,18 +186,18 @@ def _check(token: str, plan: DeploymentPlan, now: datetime) -> None:
 
 def _commit(
     tx: Tx, actor: Actor, changes: Changes, how: DeploymentCause, files: str, *, whole: bool = False
-) -> tuple[list[WorkflowPiece], list[Problem], DeploymentInfo]:
+) -> tuple[list[Problem], DeploymentInfo]:
     """Commit the changes with a record. With `whole`, an error of one of them prevents all."""
     lines = tuple(change.text for change in deployment_plan.describe(tx.connection, changes))
     gone = {each.workflow for each in changes.vanished.removed}
     known = stored_schedules.all_rows(tx) if gone else []
     disabled = tuple(row.id for row in known if row.workflow in gone)
     replaced = deployment_plan.replaced(tx.connection, changes, disabled)
-    good, problems = registration.apply(tx, changes)
+    problems = registration.apply(tx, changes)
     errors = tuple(problem for _, problem in problems if problem.severity == "error")
     if whole and errors:
         raise refused(errors)
-    return good, problems, _record(tx, actor, how, files, lines, replaced)
+    return problems, _record(tx, actor, how, files, lines, replaced)
 
 
 def _record(

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from victor_engine import jsonio
 from victor_engine.api import ProblemInfo, ScheduleSpec
 from victor_engine.clock import to_us
 from victor_engine.config.settings import changed_settings
 from victor_engine.definition.checks.declared_twice import Declaration, declared_twice
-from victor_engine.engine import removed_workflows
+from victor_engine.engine import removed_workflows, schedule_checks
 from victor_engine.engine.loaded_workspace import Workspace
-from victor_engine.errors import UsageError, VictorError
+from victor_engine.engine.schedule_checks import declared, failed
+from victor_engine.errors import VictorError
 from victor_engine.loading.pieces import Problem, WorkflowPiece
 from victor_engine.scheduling.declarations import describe_changes, file_schedule_id
 from victor_engine.scheduling.schedule_commands import declare
@@ -27,6 +27,7 @@ from victor_engine.store.queries.workflows import latest_of
 from victor_engine.store.repositories import definitions, meta
 from victor_engine.store.savepoints import savepoint
 from victor_engine.versioning import catalog, lifecycle, stored_migrations
+from victor_engine.versioning.declared_values import deprecation_of
 from victor_engine.versioning.semver import WorkflowVersion
 
 
@@ -58,18 +59,13 @@ class Changes:
         versions = bool(self.new or unsettled or self.undeclared or self.in_force or self.vanished)
         return versions or bool(self.changed_settings)
 
-
-def declared(pieces: Iterable[WorkflowPiece]) -> dict[str, WorkflowPiece]:
-    """Return, by workflow, the version whose schedule applies: the newest one that declares a schedule."""
-    found: dict[str, tuple[WorkflowVersion | None, WorkflowPiece]] = {}
-    for piece in pieces:
-        if not piece.scheduled:
-            continue
-        parsed = WorkflowVersion.parse(piece.version) if piece.version is not None else None
-        known = found.get(piece.name)
-        if known is None or known[0] is None or (parsed is not None and parsed > known[0]):
-            found[piece.name] = (parsed, piece)
-    return {name: piece for name, (_, piece) in found.items()}
+    def keep_whole(self) -> set[str]:
+        """Leave out the workflows with an error, because a workflow is deployed whole or not at all. Return them."""
+        refused = failed(self.problems)
+        refused |= {piece.name for piece in self.good if piece.scheduled and piece.spec is None}
+        self.good = [piece for piece in self.good if piece.name not in refused]
+        self.new = [piece for piece in self.new if piece.name not in refused]
+        return refused
 
 
 def in_force(pieces: Iterable[WorkflowPiece]) -> dict[str, WorkflowPiece]:
@@ -110,14 +106,11 @@ def look(connection: sqlite3.Connection, workspace: Workspace) -> Changes:
         else:
             plan.good.append(piece)
     plan.problems += _declared_twice(plan.good)
-    refused = {name for name, _ in plan.problems}
-    # A workflow is deployed whole or not at all.
-    plan.good = [piece for piece in plan.good if piece.name not in refused]
-    plan.new = [piece for piece in plan.new if piece.name not in refused]
+    plan.keep_whole()
+    plan.problems += schedule_checks.check(connection, plan.good, plan.new, workspace)
+    refused = plan.keep_whole()
     applied = declared(plan.good)
     for name, piece in applied.items():
-        if piece.spec is not None:
-            plan.problems += _unknown_calendars(piece, piece.spec, workspace)
         known_spec = file_spec(connection, name)
         if piece.spec is None or (known_spec is not None and not describe_changes(known_spec, piece.spec)):
             plan.settled.add(name)
@@ -194,65 +187,11 @@ def file_spec(connection: sqlite3.Connection, workflow: str) -> ScheduleSpec | N
     return facts.declared_spec(connection, file_schedule_id(workflow))
 
 
-def _unknown_calendars(piece: WorkflowPiece, spec: ScheduleSpec, workspace: Workspace) -> Iterator[Problem]:
-    for calendar in spec.exclude:
-        try:
-            workspace.calendars.get(calendar)
-        except VictorError as error:
-            yield piece.name, piece.problem(f"schedule.exclude: {error.message}")
-
-
-def check_versions(
-    connection: sqlite3.Connection, good: Iterable[WorkflowPiece], new: Collection[WorkflowPiece] = ()
-) -> Iterator[Problem]:
-    """Yield a problem for each `schedule.version` that does not exist, and that none of the `new` versions is. The
-    schedule stays, since an alias may be set later."""
-    for name, piece in declared(good).items():
-        if piece.spec is None or _will_exist(piece, new):
-            continue
-        try:
-            catalog.resolve(connection, name, piece.spec.version)
-        except VictorError as error:
-            yield name, piece.problem(f"schedule.version: {error.message}")
-
-
-def _will_exist(piece: WorkflowPiece, new: Collection[WorkflowPiece]) -> bool:
-    """Return whether one of the new versions is the one that the schedule of a workflow starts."""
-    spec = piece.spec.version if piece.spec is not None else None
-    versions = [each.version or "0.0.1" for each in new if each.name == piece.name]
-    return bool(versions) and (spec is None or catalog.in_range(spec, versions) is not None)
-
-
-def deprecation_of(value: Any) -> tuple[str, str | None, datetime | None] | None:
-    """Return the message, the successor and the planned removal of a `deprecated:` key."""
-    if not value:
-        return None
-    if isinstance(value, dict):
-        successor = value.get("successor")
-        return (
-            str(value.get("message", "deprecated")),
-            str(successor) if successor is not None else None,
-            _removal(value.get("removal")),
-        )
-    return (value if isinstance(value, str) else "deprecated"), None, None
-
-
-def _removal(value: Any) -> datetime | None:
-    """Return a date or instant. Without a time zone it is UTC."""
-    if value is None:
-        return None
-    try:
-        found = datetime.fromisoformat(str(value))
-    except ValueError:
-        raise UsageError(f"deprecated.removal is not a date: {value!r}; write 2027-01-31") from None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
-
-
 # --- commit ----------------------------------------------------------------------------------------
 
 
-def apply(tx: Tx, plan: Changes) -> tuple[list[WorkflowPiece], list[Problem]]:
-    """Return the registered workflows, and the problems of the others."""
+def apply(tx: Tx, plan: Changes) -> list[Problem]:
+    """Commit the changes; return the problems of those that are refused."""
     problems: list[Problem] = []
 
     def attempt(do: Callable[[], object], problem: Callable[[VictorError], Problem]) -> bool:
@@ -278,13 +217,27 @@ def apply(tx: Tx, plan: Changes) -> tuple[list[WorkflowPiece], list[Problem]]:
     for name, piece in plan.in_force.items():
         if name not in incomplete:
             _put_in_force(tx, piece)
-    for name, piece in declared(good).items():
-        if piece.spec is None or (name in plan.settled and not refused):
-            continue
-        attempt(
-            lambda: declare(tx, name, piece.path, piece.spec),  # noqa: B023
-            lambda error: (name, piece.problem(_key(error) + error.message)),  # noqa: B023
-        )
+    schedules = {
+        name: piece
+        for name, piece in declared(good).items()
+        if piece.spec is not None and (name not in plan.settled or refused)
+    }
+    failures: list[Problem] = []
+    # A schedule can close a cycle of dependencies with one that changes after it, so failures are tried again.
+    while schedules:
+        failures = []
+        left = {}
+        for name, piece in schedules.items():
+            try:
+                with savepoint(tx):
+                    declare(tx, name, piece.path, piece.spec)
+            except VictorError as error:
+                failures.append((name, piece.problem(_key(error) + error.message)))
+                left[name] = piece
+        if len(left) == len(schedules):
+            break
+        schedules = left
+    problems += failures
     for piece in plan.undeclared:
         attempt(
             lambda: declare(tx, piece.name, piece.path, None),  # noqa: B023
@@ -293,7 +246,7 @@ def apply(tx: Tx, plan: Changes) -> tuple[list[WorkflowPiece], list[Problem]]:
     problems += removed_workflows.apply(tx, plan.vanished)
     if plan.settings is not None:
         meta.put_settings(tx, plan.settings)
-    return good, problems
+    return problems
 
 
 def _register(tx: Tx, piece: WorkflowPiece) -> None:

@@ -53,6 +53,7 @@ from victor_engine.scheduling.calendars.workspace_calendars import Calendars
 from victor_engine.scheduling.calendars.yaml_calendars import from_file
 from victor_engine.scheduling.declarations import spec_from_block
 from victor_engine.scheduling.timezones import get_zone
+from victor_engine.versioning.declared_values import check_declared
 from victor_engine.versioning.migration_checks import check_migrations
 from victor_engine.work.bindings import BindingTable
 from victor_engine.work.working_nodes import unused_nodes, working_nodes
@@ -132,6 +133,7 @@ class WorkspaceReader:
             people |= dict.fromkeys(_people(definition))
             found = [
                 *check_people(definition, result.nodes[name], config, path),
+                *check_declared(definition, result.readers[name]),
                 *check_migrations(definition, result.readers[name]),
             ]
             problems += [(name, problem) for problem in found]
