@@ -83,6 +83,9 @@ class ScheduleSpec(Struct, frozen=True, omit_defaults=True):
     pause_after_failures: int | None = None  # consecutive failed runs
     every_at: str | None = None  # the wall time of an interval of whole days
     on_excluded: OnExcluded = "skip"  # the day to which a fire moves that a calendar excludes
+    wait_for_previous: Literal["success"] | None = (
+        None  # a run waits until the run of the fire before succeeds
+    )
 
 
 class PauseInfo(Struct, frozen=True, omit_defaults=True):

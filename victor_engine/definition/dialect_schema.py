@@ -199,6 +199,7 @@ SCHEDULE: dict[str, Any] = {
         "priority": {"type": "integer"},
         "pause_after_failures": {"type": "integer", "minimum": 1},
         "exclude": _NAMES,
+        "wait_for_previous": {"enum": ["success", False]},
         "on_excluded": {"enum": ["skip", "next_day", "previous_day"]},
         "expect": {
             "type": "object",

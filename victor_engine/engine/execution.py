@@ -136,9 +136,11 @@ class Execution:
             self.runtime.enqueue(key, priority)
 
     async def refresh(self, schedule_id: str | None = None) -> None:
-        """Let the scheduler read a schedule again, or all schedules."""
+        """Let the scheduler read a schedule again, or all schedules. Queued runs start that may start by now."""
         if self.working:
             await self.scheduler.refresh(schedule_id)
+            if self._fires:
+                await self.scheduler.run_finished(schedule_id)
 
     async def fire(self, action: Callable[[Firing], T]) -> T:
         """Commit an action in one transition, and give the runs that it starts to the runtime."""

@@ -21,7 +21,7 @@ from victor_engine.domain.transitions import BackfillCommand, next_backfill_stat
 from victor_engine.errors import ConflictError, UsageError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.run_instant import instant_of_fire
-from victor_engine.scheduling import plan_fingerprints
+from victor_engine.scheduling import plan_fingerprints, policy
 from victor_engine.scheduling import stored_schedules as ops
 from victor_engine.scheduling.fires import Firing
 from victor_engine.scheduling.stored_schedules import ScheduleRow
@@ -78,6 +78,10 @@ def plan(source: sqlite3.Connection, spec: BackfillSpec, now: datetime, excluded
         raise UsageError(
             f"schedule {row.id} has no times of its own: it depends on {', '.join(row.spec.after.workflows)};"
             " backfill the schedules of those workflows"
+        )
+    if row.spec.wait_for_previous is not None and (spec.concurrency > 1 or spec.order != "oldest"):
+        raise UsageError(
+            "wait_for_previous of this schedule is success, so a backfill runs one fire after the other, oldest first"
         )
     timing = row.timing
     first, last = spec.start - timedelta(microseconds=1), min(spec.end, now)
@@ -228,6 +232,10 @@ def advance(firing: Firing, backfill_id: int) -> None:
     if free <= 0:
         return
     schedule = ops.get(tx, found.schedule_id, removed=True)
+    waits = policy.wait_words(schedule.spec, schedule_runs.last_of_backfill(tx, backfill_id))
+    if waits is not None and pending:
+        _pause_for_problem(tx, found, f"the next one {waits}")
+        return
     for number, nominal, local, fold in pending:
         try:
             start = firing.resolve(tx, found.workflow, schedule.spec.version)

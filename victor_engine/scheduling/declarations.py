@@ -15,7 +15,7 @@ from victor_engine.api import ScheduleSpec
 from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.errors import UsageError
 from victor_engine.scheduling.cron import same_times
-from victor_engine.scheduling.spec_clauses import duration, read_after, read_expect
+from victor_engine.scheduling.spec_clauses import duration, read_after, read_expect, read_wait
 from victor_engine.scheduling.timezones import get_zone, zone_table
 from victor_engine.scheduling.timing import Timing
 from victor_engine.scheduling.wall_interval import is_wall_interval, read_wall_interval
@@ -25,7 +25,7 @@ KEYS = frozenset(
         "cron", "every", "interval", "anchor", "at", "once", "after", "timezone", "tz", "version", "initial_state",
         "state", "enabled", "catchup", "catchup_window", "misfire_grace", "overlap", "max_active_runs", "jitter",
         "start_date", "end_date", "max_runs", "priority", "description", "exclude", "on_excluded", "expect",
-        "pause_after_failures",
+        "pause_after_failures", "wait_for_previous",
     }
 )  # fmt: skip
 """The keys of a `schedule:` block."""
@@ -174,6 +174,7 @@ def spec_from_block(
     take("exclude", _calendars, "exclude")
     take("on_excluded", on_excluded, "on_excluded")
     take("expect", read_expect, "expect")
+    take("wait_for_previous", read_wait, "wait_for_previous")
     take("pause_after_failures", at_least_one, "pause_after_failures")
     take("version", str, "version")
     take("initial_state", _state, "initial_state", "state")

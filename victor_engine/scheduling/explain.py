@@ -13,7 +13,7 @@ from victor_engine.clock import from_us, to_us
 from victor_engine.domain.statuses import FINAL_RUN_STATUSES, FireOutcome, RunStatus
 from victor_engine.errors import VictorError
 from victor_engine.events import EventKind
-from victor_engine.scheduling import dependency_fires, downtime
+from victor_engine.scheduling import dependency_fires, downtime, policy
 from victor_engine.scheduling import stored_schedules as ops
 from victor_engine.scheduling.describe import elapsed
 from victor_engine.scheduling.stored_schedules import ScheduleRow
@@ -28,6 +28,7 @@ from victor_engine.store.queries.schedule_runs import (
     error_by_id,
     fire_ids,
     long_absence,
+    previous_of_run,
 )
 from victor_engine.store.queries.schedules import fires as fires_of
 from victor_engine.store.repositories import meta
@@ -104,6 +105,9 @@ def _present(answer: _Answer) -> str:
         answer.add(f"the last fire could not start a run: {row.problem}", "bad")
     for run in active_runs(answer.source, row.id):
         words = "is queued behind another run of this schedule" if run.held else f"is {run.status}"
+        if run.held:
+            waits = policy.wait_words(row.spec, previous_of_run(answer.source, run.key))
+            words = f"is queued: it {waits}" if waits is not None else words
         answer.add(f"run {run.run_id} {words}; overlap is {row.spec.overlap.replace('_', ' ')}")
     if row.failures:
         limit = row.spec.pause_after_failures

@@ -19,7 +19,7 @@ from victor_engine.scheduling.timing import Nominal
 from victor_engine.store.db import Tx
 from victor_engine.store.exclusion import Excluded, nothing_excluded
 from victor_engine.store.locks import Root
-from victor_engine.store.queries.schedule_runs import ActiveRun, active_runs, active_runs_of
+from victor_engine.store.queries.schedule_runs import ActiveRun, active_runs, active_runs_of, previous_run
 from victor_engine.store.repositories import fires, meta, schedules
 from victor_engine.store.repositories.fires import Fire
 from victor_engine.store.runs import NewRun, RunBatch, Start, create_run
@@ -92,6 +92,8 @@ class Firing:
             return
         active = self.batch.active_runs(row.id) if self.batch is not None else active_runs(self.tx, row.id)
         decision = policy.apply_overlap(row.spec, active, late)
+        if row.spec.wait_for_previous is not None:
+            decision = policy.apply_wait(row.spec, decision, self._previous(row, nominal), late)
         if decision.outcome is FireOutcome.SKIPPED:
             self.record(row, nominal, FireOutcome.SKIPPED, decision.reason)
             self.add_expectations(row, nominal, None)
@@ -145,6 +147,12 @@ class Firing:
             self.tx, row, nominal, row.timing.due(nominal), run_key
         ):
             self.has_expectations = True
+
+    def _previous(self, row: ScheduleRow, nominal: Nominal) -> policy.Previous | None:
+        """Return the run of the fire before one. Fires of a batch are decided in their order."""
+        if self.batch is not None and (run_id := self.batch.newest.get(row.id)) is not None:
+            return run_id, RunStatus.QUEUED
+        return previous_run(self.tx, row.id, to_us(nominal.instant))
 
     def _resolve_start(self, row: ScheduleRow) -> Start:
         """Return the version on which a run starts. It is resolved once in a transition, unless it is random."""
@@ -227,6 +235,8 @@ class FireBatch:
             tx.lock(Root.SCHEDULE, schedule_id)
         self.runs = RunBatch(tx)
         self.decided: set[tuple[str, str, int]] = set()
+        self.newest: dict[str, str] = {}
+        """The newest run that each schedule started in this batch, by its id."""
         self._fires: list[Fire] = []
         self._moves: list[tuple[int, int | None, int, int, str]] = []
         self._active = active_runs_of(tx, schedule_ids)
@@ -236,6 +246,7 @@ class FireBatch:
         return self._active.get(schedule, [])
 
     def started(self, schedule: str, key: int, run_id: str, *, held: bool) -> None:
+        self.newest[schedule] = run_id
         self._active.setdefault(schedule, []).append(ActiveRun(key, run_id, RunStatus.QUEUED, held))
 
     def record(
@@ -264,6 +275,7 @@ class FireBatch:
         self.runs.rewind(mark[0])
         del self._fires[mark[1] :], self._moves[mark[2] :]
         self._active.pop(schedule, None)
+        self.newest.pop(schedule, None)
         self.decided = {key for key in self.decided if key[0] != schedule}
 
     def flush(self) -> None:

@@ -8,7 +8,6 @@ import sqlite3
 from collections.abc import Callable
 from datetime import datetime
 
-from victor_engine.api import ScheduleSpec
 from victor_engine.clock import Clock, from_us, to_us
 from victor_engine.domain.statuses import FireOutcome
 from victor_engine.errors import FencedError, StorageError, VictorError
@@ -31,7 +30,6 @@ from victor_engine.scheduling.timing import Nominal
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.exclusion import Excluded, nothing_excluded
 from victor_engine.store.queries import schedule_runs
-from victor_engine.store.queries.schedule_runs import ActiveRun
 from victor_engine.store.repositories import backfills, expectations, fires, schedules
 from victor_engine.store.savepoints import savepoint
 
@@ -351,11 +349,13 @@ class SchedulerLoop:
         if schedule_id is None:
             return
 
-        def read(connection: sqlite3.Connection) -> tuple[ScheduleSpec, list[ActiveRun]] | None:
+        def read(connection: sqlite3.Connection) -> list[tuple[int, int]]:
             spec = schedules.spec_of(connection, schedule_id)
-            return None if spec is None else (spec, schedule_runs.active_runs(connection, schedule_id))
+            if spec is None:
+                return []
+            active = schedule_runs.active_runs(connection, schedule_id)
+            waits = [run.key for run in active if run.held] if spec.wait_for_previous is not None else []
+            previous = {key: schedule_runs.previous_of_run(connection, key) for key in waits}
+            return [(run.key, spec.priority) for run in policy.releasable(spec, active, previous)]
 
-        found = await self.store.read(read)
-        if found is not None:
-            spec, active = found
-            self._on_runs([(run.key, spec.priority) for run in policy.releasable(spec, active)])
+        self._on_runs(await self.store.read(read))

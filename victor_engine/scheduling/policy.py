@@ -6,13 +6,13 @@ The scheduling loop reads and writes; this module only decides.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
 
 from victor_engine.api import ScheduleSpec
-from victor_engine.domain.statuses import FireOutcome
+from victor_engine.domain.statuses import FireOutcome, RunStatus
 from victor_engine.scheduling.describe import elapsed
 from victor_engine.scheduling.downtime import Gap
 from victor_engine.scheduling.timing import Nominal, Timing
@@ -181,10 +181,34 @@ def apply_overlap(
     )
 
 
-def releasable(spec: ScheduleSpec, active: Sequence[ActiveRun]) -> list[ActiveRun]:
-    """Return the held runs that may start now, oldest first."""
+Previous = tuple[str, str]
+"""Id and status of the run of the fire before."""
+
+
+def wait_words(spec: ScheduleSpec, previous: Previous | None) -> str | None:
+    """Return why a run waits for the run of the fire before; None if it does not."""
+    if spec.wait_for_previous is None or previous is None or previous[1] == RunStatus.SUCCEEDED:
+        return None
+    return f"waits until run {previous[0]}, which is {previous[1]}, succeeds (wait_for_previous is success)"
+
+
+def apply_wait(
+    spec: ScheduleSpec, decision: OverlapDecision, previous: Previous | None, late: str | None = None
+) -> OverlapDecision:
+    """Return the decision on a fire whose run may have to wait for the success of the run before it."""
+    words = wait_words(spec, previous)
+    if decision.outcome is not FireOutcome.STARTED or words is None:
+        return decision
+    return OverlapDecision(FireOutcome.QUEUED, f"{late}; {words}" if late else words)
+
+
+def releasable(
+    spec: ScheduleSpec, active: Sequence[ActiveRun], previous: Mapping[int, Previous | None]
+) -> list[ActiveRun]:
+    """Return the held runs that may start now, oldest first. `previous` has the run before each of them, by key."""
     held = [run for run in active if run.held]
+    free = [run for run in held if wait_words(spec, previous.get(run.key)) is None]
     if spec.overlap == "allow":
-        return held
-    free = spec.max_active_runs - (len(active) - len(held))
-    return held[: max(0, free)]
+        return free
+    slots = spec.max_active_runs - (len(active) - len(held))
+    return free[: max(0, slots)]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
-from victor_engine.api import After, Expect, Period, UpstreamEnd
+from victor_engine.api import After, Expect, Period, ScheduleSpec, UpstreamEnd
 from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.definition.reader import parse_duration
 from victor_engine.errors import UsageError
@@ -96,6 +96,23 @@ def check_after(workflow: str, after: After) -> None:
             raise UsageError(
                 f"after.take cannot read {source!r} into {key!r}: keys that start with _ are reserved"
             )
+
+
+def read_wait(value: Any) -> Any:
+    """Read `wait_for_previous`: `success`, or false."""
+    if value in (None, False):
+        return None
+    if value != "success":
+        raise UsageError(f"must be success or false, not {value!r}")
+    return value
+
+
+def check_wait(spec: ScheduleSpec) -> None:
+    """Raise UsageError if a run could never start because of `wait_for_previous`."""
+    if spec.wait_for_previous is not None and spec.overlap == "cancel_running":
+        raise UsageError(
+            "wait_for_previous: success does not go with overlap: cancel_running, which ends runs without success"
+        )
 
 
 def read_expect(value: Any) -> Expect:

@@ -14,7 +14,7 @@ from victor_engine.scheduling.cron import CronSchedule
 from victor_engine.scheduling.describe import after_words, elapsed
 from victor_engine.scheduling.fire_counts import count as count_cron
 from victor_engine.scheduling.moved_fires import Move, MovedFires, check_moves
-from victor_engine.scheduling.spec_clauses import check_after, check_expect
+from victor_engine.scheduling.spec_clauses import check_after, check_expect, check_wait
 from victor_engine.scheduling.timezones import get_zone, zone_table
 from victor_engine.scheduling.wall_interval import WallInterval, wall_interval_text
 from victor_engine.store.exclusion import Excluded, nothing_excluded
@@ -80,6 +80,7 @@ class Timing:
             check_after(spec.workflow, spec.after)
         if spec.expect is not None:
             check_expect(spec.expect)
+        check_wait(spec)
         self._cron: CronSchedule | None = None
         if spec.cron is not None:
             try:

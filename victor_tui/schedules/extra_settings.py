@@ -20,6 +20,7 @@ MORE_KEYS = (
     "misfire_grace",
     "catchup_window",
     "pause_after_failures",
+    "wait_for_previous",
     "anchor",
 )
 """The keys of the YAML field. All others have their own field."""

@@ -105,6 +105,8 @@ def policy_words(schedule: ScheduleInfo) -> str:
         words.append(f"catch-up {spec.catchup}")
     if spec.max_active_runs != 1:
         words.append(f"at most {spec.max_active_runs} active")
+    if spec.wait_for_previous is not None:
+        words.append("waits for the success of the previous run")
     if spec.jitter:
         words.append(f"jitter {duration(spec.jitter)}")
     if spec.exclude:

@@ -55,6 +55,24 @@ def active_runs_of(source: Source, schedule_ids: Sequence[str]) -> dict[str, lis
     return found
 
 
+def previous_run(source: Source, schedule_id: str, nominal: int) -> tuple[str, str] | None:
+    """Return id and status of the run of the newest fire before an instant that has a run; None if there is none."""
+    found: tuple[str, str] | None = source.execute(
+        "SELECT r.id, r.status FROM fires f INDEXED BY fires_nominal JOIN runs r ON r.key = f.run_key"
+        " WHERE f.schedule_id = ? AND f.nominal < ? ORDER BY f.nominal DESC LIMIT 1",
+        (schedule_id, nominal),
+    ).fetchone()
+    return found
+
+
+def previous_of_run(source: Source, run_key: int) -> tuple[str, str] | None:
+    """Return id and status of the run of the fire before that of a run; None if there is none."""
+    fire = source.execute(
+        "SELECT schedule_id, MAX(nominal) FROM fires WHERE run_key = ? GROUP BY schedule_id", (run_key,)
+    ).fetchone()
+    return None if fire is None else previous_run(source, *fire)
+
+
 def schedules_with_held_runs(source: Source) -> list[str]:
     """Return the schedules with a run that is queued behind another run."""
     rows = source.execute(f"SELECT DISTINCT r.schedule_id FROM runs r WHERE {HELD}").fetchall()
@@ -177,6 +195,14 @@ def active_of_backfill(source: Source, backfill_id: int) -> int:
         f"SELECT COUNT(*) FROM runs WHERE backfill_id = ? AND status IN {ACTIVE}", (backfill_id,)
     ).fetchone()
     return int(count)
+
+
+def last_of_backfill(source: Source, backfill_id: int) -> tuple[str, str] | None:
+    """Return id and status of the newest run of a backfill; None if it has none."""
+    found: tuple[str, str] | None = source.execute(
+        "SELECT id, status FROM runs WHERE backfill_id = ? ORDER BY key DESC LIMIT 1", (backfill_id,)
+    ).fetchone()
+    return found
 
 
 def backfill_counts(source: Source, backfill_id: int) -> tuple[int, int, int]:
