@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -19,6 +17,7 @@ from victor_engine.cli.run_actions import (
     note_option,
     run_them,
 )
+from victor_engine.cli.state_changes import read_settings, with_changes
 from victor_engine.errors import UsageError
 
 state_options = (
@@ -75,20 +74,6 @@ def retry(
     run_them(ctx, "oneshot", runs, None, action, as_json, planning)
 
 
-def _pairs(settings: Sequence[str]) -> dict[str, Any]:
-    """Return the `key=value` pairs as a mapping. A value that is not valid JSON is text."""
-    found: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key:
-            raise UsageError(f"--set {setting!r} is not key=value; write for example --set count=3")
-        try:
-            found[key] = json.loads(text)
-        except json.JSONDecodeError:
-            found[key] = text
-    return found
-
-
 @click.command("redrive")
 @click.argument("runs", nargs=-1)
 @cause_option
@@ -97,8 +82,14 @@ def _pairs(settings: Sequence[str]) -> dict[str, Any]:
 )
 @state_options[0]
 @state_options[1]
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one key of the state.")
-@click.option("--unset", multiple=True, metavar="KEY", help="Remove one key of the state.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set one value of the state, such as target.region=eu.",
+)
+@click.option("--unset", multiple=True, metavar="KEY", help="Remove one value of the state.")
 @click.option("--rewind", is_flag=True, help="Use the state from before the last visit to the node.")
 @click.option("--version", help="Continue on another version of the workflow.")
 @click.option("--if-revision", type=int, help="Only if the run is still at this revision.")
@@ -131,7 +122,7 @@ def redrive(
     Failed, cancelled, rejected and paused runs can be redriven. They keep their attempts.
     """
     whole = json_state(state, state_file)
-    changes = _pairs(settings)
+    changes = read_settings(settings)
     if whole is not None and (changes or unset):
         raise UsageError("give either --state, or --set and --unset, and not both")
     if rewind and (whole is not None or changes or unset):
@@ -148,12 +139,7 @@ def redrive(
         new, revision = whole, if_revision
         if changes or unset:
             found = await port.run(run_id)
-            missing = [key for key in unset if key not in found.state]
-            if missing:
-                raise UsageError(
-                    f"--unset {missing[0]}: the state of run {found.run.id} has no key {missing[0]!r}"
-                )
-            new = {key: value for key, value in found.state.items() if key not in unset} | changes
+            new = with_changes(found.state, changes, unset, found.run.id)
             # The new state is computed from the state that was read, so that revision must still hold.
             revision = found.run.revision if if_revision is None else if_revision
         return new, revision
