@@ -161,10 +161,6 @@ async def test_back_to_an_earlier_node_and_past_a_failed_one(tmp_path: Path) -> 
         await settled(bench, run, "succeeded")
         assert "b" not in await bench.state(run)
         assert (await event(bench, run, "run.redriven"))[2] == {"from": "c", "left_out": ["b"]}
-        with pytest.raises(
-            ConflictError, match="is succeeded; only a run that is failed, cancelled, rejected"
-        ):
-            await bench.runtime.command(Redrive(run.id, from_node="a"), BOB)
         second = await failed(bench)
         await bench.runtime.command(Redrive(second.id, from_node="a"), BOB)
 
@@ -178,6 +174,34 @@ async def test_back_to_an_earlier_node_and_past_a_failed_one(tmp_path: Path) -> 
             ("a", 2, 1, "succeeded"),
             ("b", 2, 1, "failed"),
         ]
+
+
+async def test_a_step_of_a_succeeded_run_is_done_again_and_marked(tmp_path: Path) -> None:
+    keys: list[str] = []
+
+    def b(call: Any) -> Any:
+        keys.append(call.idempotency_key)
+        return {"y": len(keys)}
+
+    async with Bench(tmp_path, Work(b=b)) as bench:
+        run = await bench.start(CHAIN)
+        assert await bench.end(run) == "succeeded"
+        with pytest.raises(
+            ConflictError, match="has no pending node to continue from; name one of its nodes"
+        ):
+            await bench.runtime.command(Redrive(run.id), BOB)
+        await bench.runtime.command(Redrive(run.id, from_node="b"), BOB)
+
+        async def again() -> bool:
+            return len(await tries(bench, run)) == 5 and await bench.status(run) == "succeeded"
+
+        await bench.until(again)
+        assert [try_[:2] for try_ in await tries(bench, run)] == [
+            ("a", 1), ("b", 1), ("c", 1), ("b", 2), ("c", 2),
+        ]  # fmt: skip
+        assert (await bench.state(run))["y"] == 2
+        assert keys == [f"{run.id}/b/1", f"{run.id}/b/2"]
+        assert (await event(bench, run, "run.redriven"))[2] == {"from": "b", "after": "succeeded"}
 
 
 async def test_the_state_from_before_the_last_visit_of_a_node(tmp_path: Path) -> None:

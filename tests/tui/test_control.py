@@ -72,7 +72,7 @@ async def test_redrive_with_a_corrected_value_from_the_node_under_the_cursor(wor
         await pilot.press("ctrl+s")
         await settle(pilot)
         assert isinstance(pilot.app.screen, RunScreen)
-    ((run_id, node, _, version, _, note, rewind, _),) = calls(world, "redrive_run")
+    ((run_id, node, _, version, _, note, rewind, *_),) = calls(world, "redrive_run")
     assert (run_id, node, version) == (world.run_ids["failed"], "approval_gate", None)
     assert (note, rewind) == ("wrong region", False)
     detail = await world.until(lambda: waits_again(world, run_id))
@@ -112,7 +112,7 @@ async def test_the_state_from_before_a_node_cannot_be_edited_as_well(world: Worl
         await pilot.press("ctrl+s")
         await settle(pilot)
         assert isinstance(pilot.app.screen, RunScreen)
-    ((_, _, state, *_, rewind, _),) = calls(world, "redrive_run")
+    ((_, _, state, *_, rewind, _, _),) = calls(world, "redrive_run")
     assert (state, rewind) == (None, True)
 
 

@@ -119,7 +119,8 @@ def redrive(
 ) -> None:
     """Continue finished or paused runs from a node.
 
-    Failed, cancelled, rejected and paused runs can be redriven. They keep their attempts.
+    Failed, cancelled, rejected, paused and succeeded runs can be redriven. They keep their attempts. A succeeded run
+    needs --from: this node and those after it are done again, with new idempotency keys.
     """
     whole = json_state(state, state_file)
     changes = read_settings(settings)

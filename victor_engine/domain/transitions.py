@@ -33,13 +33,14 @@ class RunCommand(StrEnum):
 _Q, _R, _W = RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.WAITING
 _PAUSING, _PAUSED, _CANCELLING = RunStatus.PAUSING, RunStatus.PAUSED, RunStatus.CANCELLING
 _FAILED, _REJECTED, _CANCELLED = RunStatus.FAILED, RunStatus.REJECTED, RunStatus.CANCELLED
+_SUCCEEDED = RunStatus.SUCCEEDED
 
 RUN_TRANSITIONS: dict[RunCommand, dict[RunStatus, RunStatus]] = {
     RunCommand.PAUSE: {_Q: _PAUSED, _W: _PAUSING, _R: _PAUSING},
     RunCommand.RESUME: {_PAUSED: _Q, _PAUSING: _R},
     RunCommand.CANCEL: dict.fromkeys((_Q, _R, _W, _PAUSING, _PAUSED, _CANCELLING), _CANCELLING),
     RunCommand.RETRY: dict.fromkeys((_FAILED, _CANCELLED), _Q),
-    RunCommand.REDRIVE: dict.fromkeys((_FAILED, _CANCELLED, _REJECTED, _PAUSED), _Q),
+    RunCommand.REDRIVE: dict.fromkeys((_FAILED, _CANCELLED, _REJECTED, _PAUSED, _SUCCEEDED), _Q),
     RunCommand.OVERRIDE: {status: status for status in (_Q, _R, _W, _PAUSING, _PAUSED)},
 }
 """For each command, the statuses in which it is accepted and the status that follows.

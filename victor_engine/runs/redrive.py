@@ -16,6 +16,7 @@ from victor_engine import jsonio
 from victor_engine.api import Actor
 from victor_engine.definition.graph import reaches
 from victor_engine.definition.model import ParallelNode, WorkflowDefinition
+from victor_engine.domain.statuses import RunStatus
 from victor_engine.domain.transitions import RunCommand, next_status
 from victor_engine.errors import ConflictError, UsageError, VictorError
 from victor_engine.events import EventKind
@@ -158,7 +159,8 @@ def redrive(tx: Tx, stored: StoredRun, actor: Actor, command: Redrive, target: T
         schedule_id=ref.schedule_id,
         workflow=ref.workflow,
         node_id=frontier[0],
-        data=_event_data(command, target, source.position, frontier, edit, how),
+        data=_event_data(command, target, source.position, frontier, edit, how)
+        | ({"after": stored.status} if stored.status == RunStatus.SUCCEEDED else {}),
     )
     if reserved:
         transitions.warn_reserved(tx, ref, None, reserved)

@@ -233,6 +233,7 @@ def _redriven(event: EventInfo) -> Sentence:
     text = f"redrove {event.workflow} from {_text(event.data, 'from')}" + (
         f" on {version}" if version else ""
     )
+    text += ", after it had succeeded" if event.data.get("after") == "succeeded" else ""
     return Sentence(_with(text, _text(event.data, "note")))
 
 

@@ -145,12 +145,12 @@ class RunsPort(Protocol):
         plan: str | None = None,
         restart_children: bool = False,
     ) -> RunInfo:
-        """Continue a failed, cancelled, rejected or paused run from a node. It keeps its attempts.
+        """Continue a failed, cancelled, rejected, paused or succeeded run from a node. It keeps its attempts.
 
-        The default of `from_node` is the node at which the run stopped. `state` replaces the whole state. With
-        `rewind`, the state is that from before the last visit to the node, migrated if a migration leads to the
-        other version. The default of `version` is that of the run. `restart_children` is as in `retry_run`.
-        Raise UsageError if the version does not have the node (`details["nodes"]` lists its nodes), and
+        The default of `from_node` is the node at which the run stopped; a succeeded run needs one. `state` replaces
+        the whole state. With `rewind`, the state is that from before the last visit to the node, migrated if a
+        migration leads to the other version. The default of `version` is that of the run. `restart_children` is as in
+        `retry_run`. Raise UsageError if the version does not have the node (`details["nodes"]` lists its nodes), and
         ConflictError, with the user of the last change, if `revision` is not the current revision of the run.
         """
         ...
