@@ -34,7 +34,9 @@ class EngineActions:
             console.report(error)
             return
         if await console.push_screen_wait(TrustDialog(info)):
-            await console.perform(console.port.trust(), "Workspace trusted: its schedules fire from now on.")
+            await console.perform(
+                console.port.trust(info.content), "Workspace trusted: its schedules fire from now on."
+            )
 
     async def reload(self) -> None:
         """Show the changes of the files and deploy them after a confirmation. Without changes, reload the files.
@@ -50,6 +52,9 @@ class EngineActions:
             if plan.changes:
                 await self._deploy(plan)
                 return
+            if plan.untrusted:
+                await self.ask_for_trust()
+                return
             problems = await console.port.reload()
         except VictorError as error:
             console.report(error)
@@ -62,10 +67,17 @@ class EngineActions:
         """Deploy exactly the changes of a plan after a confirmation."""
         console = self._console
         lines = [change.text for change in plan.changes]
-        lines += [f"! {problem.message}" for problem in plan.problems]
+        lines += [f"! {problem.message}" for problem in (*plan.problems, *plan.untrusted)]
         title = f"Deploy {plural(len(plan.changes), 'change')}?"
+        if plan.untrusted:
+            title = f"Trust the files, and deploy {plural(len(plan.changes), 'change')}?"
         if await console.dialogs.confirm(title, "\n".join(lines), note=False) is None:
             return
+        if plan.untrusted:
+            await console.port.trust(plan.content)
+            if not (await console.port.plan_deployment()).changes:
+                console.feed.mark_stale("engine", "workflows", "schedules")
+                return  # the engine had nothing in use, and took all files into use
         done = await console.port.deploy(plan.plan)
         console.notify(
             f"Deployment {done.number}: {plural(len(done.lines), 'change')} in force.", markup=False

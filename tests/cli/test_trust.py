@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,22 @@ def test_withdrawn_content_is_not_brought_back(victor: Victor) -> None:
     assert "the trust in this content was withdrawn" in victor.err
     assert victor("trust", "--yes") == 0
     assert victor("deploy", "--yes") == 0, "a new yes ends the withdrawal"
+
+
+def test_status_list_and_explain_say_that_a_workspace_is_not_trusted(victor: Victor) -> None:
+    assert victor("scheduler", "add", "w", "--cron", "0 3 * * *", "--json") == 0
+    schedule = json.loads(victor.out)["id"]
+    for words, code in ((["status"], 7), (["list"], 0)):
+        assert victor("scheduler", *words) == code
+        assert "not trusted" in victor.err
+        assert "it has not been trusted" in victor.err
+    assert victor("scheduler", "explain", schedule) == 0
+    assert "it does not fire, because the workspace is not trusted; its next time is" in victor.out
+    assert "it has not been trusted. No schedule fires until it is trusted" in victor.out
+    assert victor("scheduler", "explain", schedule, "--at", "2040-01-01 03:00") == 0
+    assert "it will not fire, unless the workspace is trusted before then" in victor.out
+    assert victor("trust", "--yes") == 0
+    assert victor("scheduler", "status") == 7
+    assert "not trusted" not in victor.err
+    assert victor("scheduler", "explain", schedule) == 0
+    assert ", if an engine runs then" in victor.out

@@ -275,3 +275,24 @@ async def test_what_is_paused_fires_next_after_its_pause(tmp_path: Path) -> None
         assert await next_shown(w, schedule) == datetime(2026, 5, 12, 9, tzinfo=UTC)
         await w.store.write(lambda tx: ops.pause(tx, schedule, actor=ALICE))
         assert await next_shown(w, schedule) is None
+
+
+async def test_no_fire_is_promised_that_something_prevents(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        schedule = await w.add(cron="0 2 * * *", max_runs=2)
+        assert (await explain(w, schedule, at(2, day=5))).headline.startswith("it will fire then")
+        assert (await explain(w, schedule, at(2, day=7))).headline == (
+            "it will not fire, if each fire before it starts a run: max_runs is 2"
+        )
+        assert (await explain(w, schedule, at(2, day=5), untrusted="it has not been trusted")).headline == (
+            "it will not fire, unless the workspace is trusted before then"
+        )
+        assert (await explain(w, schedule, engine_runs=False)).headline.endswith(", if an engine runs then")
+        await w.store.write(lambda tx: ops.drain(tx, actor=ALICE))
+        assert (await explain(w, schedule, at(2, day=5))).headline == (
+            "it will be skipped, unless the engine stops draining before then"
+        )
+        await w.store.write(lambda tx: ops.remove(tx, schedule, actor=ALICE))
+        assert (await explain(w, schedule, at(2, day=5))).headline == (
+            "it will not fire: the schedule was removed"
+        )

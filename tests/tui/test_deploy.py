@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from tests.tui.conftest import console, until
@@ -50,4 +51,25 @@ async def test_the_plan_is_confirmed_and_an_error_prevents_it(bare: RealPort) ->
         write(bare, "2.0.0", 2)
         await go(pilot, "f5")
         await until(pilot, lambda: any("reloaded: no problems" in text for text in told(pilot)))
+        await settle(pilot)
+
+
+async def test_a_confirmed_plan_also_gives_trust_to_its_files(bare: RealPort) -> None:
+    settings = Path.home() / ".victor" / "scheduler.yaml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("trust: {content: pinned}\n")
+    write(bare, "1.0.0")
+    await bare.engine_.trust()
+    await bare.engine_.deploy()
+    app: Any = console(bare)
+    async with app.run_test(size=(80, 24)) as pilot:
+        write(bare, "2.0.0", 2)
+        await go(pilot, "f5")
+        await until(pilot, lambda: app.screen.is_modal)
+        shown = str(app.screen.query_one(".text").visual)
+        assert "! workflows/w.yaml is not trusted: it is changed since trust was given" in shown
+        await go(pilot, "ctrl+s")
+        await until(pilot, lambda: any("1 change in force." in text for text in told(pilot)))
+        assert await current(bare) == ["2.0.0"]
+        assert not (await bare.engine_.plan_deployment()).untrusted
         await settle(pilot)

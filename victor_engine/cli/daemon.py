@@ -253,7 +253,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
         for problem in info.problems:
             print_note(describe(problem))
         if not info.limited:
-            await note_status(port, info.problems)
+            await note_status(port, info.problems, trusted=info.trusted)
         return info.mode != "readonly"
 
     sys.exit(0 if with_port(ctx, "read", work) else 7)

@@ -80,6 +80,9 @@ def deploy(ctx: click.Context, undo: bool, yes: bool, token: str | None, as_json
                 print_line("nothing was deployed")
                 return
         chosen = found.plan
+        if found.untrusted and not _plan(ctx, undo).changes:
+            print_line("trusted; the engine took the files into use")
+            return
 
     async def work(port: Port) -> DeploymentInfo:
         return await port.deploy(chosen, undo)

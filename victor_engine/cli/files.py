@@ -28,12 +28,25 @@ def note_deployment(done: DeploymentInfo | None) -> None:
             print_note(f"deployment {done.number}: {line}")
 
 
+def note_untrusted(found: DeploymentPlan) -> None:
+    """Print on standard error the files that are not trusted."""
+    from victor_engine.definition.problem_messages import describe
+
+    for problem in found.untrusted[:3]:
+        print_note(describe(problem))
+    if len(found.untrusted) > 3:
+        print_note(
+            f"{plural(len(found.untrusted) - 3, 'more file')} not trusted; to list them, run: victor plan"
+        )
+
+
 async def note_files(port: Port, workflows: Collection[str]) -> dict[str, WorkflowFiles]:
     """Print on standard error each of some workflows whose files and version in force differ; return all states."""
     found = await compare(port)
     if isinstance(found, Unreadable):
         print_note(f"warning: the files could not be compared with the versions in force: {found}")
         return {}
+    note_untrusted(found)
     for each in found.workflows:
         if each.state != "in force" and each.workflow in workflows:
             print_note(f"{each.workflow}: files {each.state}: {each.text}")
@@ -51,8 +64,11 @@ async def note_schedules(port: Port, schedules: Collection[ScheduleInfo]) -> Non
             )
 
 
-async def note_status(port: Port, known: Collection[ProblemInfo]) -> None:
-    """Print on standard error whether files and versions in force differ, with the errors that are not `known`."""
+async def note_status(port: Port, known: Collection[ProblemInfo], *, trusted: bool) -> None:
+    """Print on standard error whether files and versions in force differ, with the errors that are not `known`.
+
+    `trusted` is whether the workspace is trusted; otherwise the caller has said so.
+    """
     from victor_engine.definition.problem_messages import describe
 
     found = await compare(port)
@@ -62,6 +78,8 @@ async def note_status(port: Port, known: Collection[ProblemInfo]) -> None:
     for problem in found.errors:
         if problem not in known:
             print_note(describe(problem))
+    if trusted and not any(problem in known for problem in found.untrusted):
+        note_untrusted(found)
     if found.undone and found.last is not None:
         print_note(f"undone by {found.last.by} {found.last.at.astimezone():%H:%M}; files differ")
     elif found.changes:
@@ -80,7 +98,7 @@ async def check_start(port: Port, workflow: str, version: str | None, *, deploy:
         if deploy:
             raise DeploymentError(f"nothing was deployed or started: {found}")
         return
-    if deploy and (found.changes or found.errors):
+    if deploy and (found.changes or found.errors or found.untrusted):
         note_deployment(await port.deploy(found.plan or None))
         return
     state = next((each for each in found.workflows if each.workflow == workflow), None)

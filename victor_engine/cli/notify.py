@@ -92,7 +92,7 @@ def _counts(ctx: click.Context) -> dict[str, tuple[int, int]]:
 @click.pass_context
 def test(ctx: click.Context, name: str | None, as_json: bool) -> None:
     """Send a test message to each address of the rules. The exit code is 1 if a message fails."""
-    from victor_engine.config.judging import may_execute
+    from victor_engine.config.judging import judge_configuration
 
     config = _configured(ctx)
     rules = [rule for rule in config.notify if name is None or rule.name == name]
@@ -100,7 +100,7 @@ def test(ctx: click.Context, name: str | None, as_json: bool) -> None:
         known = ", ".join(rule.name for rule in config.notify) or "none"
         wanted = f"has no rule {name!r}" if name is not None else "has no rules"
         raise NotFoundError(f"notify: in victor.yaml {wanted}; its rules are: {known}")
-    if not may_execute(config):
+    if not judge_configuration(config).trusted:
         # The addresses and secrets come from the author of the files.
         raise UntrustedError(
             f"{config.workspace} is not trusted, so no message is sent; run first: "

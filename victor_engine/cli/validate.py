@@ -316,12 +316,12 @@ def _functions(
     If the workspace is not trusted, only the names are registered and nothing is imported.
     """
     from victor_engine.api import ProblemInfo
-    from victor_engine.config.judging import may_execute
+    from victor_engine.config.judging import judge_configuration
     from victor_engine.errors import VictorError
 
     if config is None:
         return []
-    if not may_execute(config):
+    if not judge_configuration(config).trusted:
         for name in config.functions:
             functions.register(name, lambda *_: None)
         return []

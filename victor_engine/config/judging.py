@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
@@ -37,7 +38,7 @@ def judge_workspace(config: Config, content: Content, user: str | None = None) -
     """
     place = place_of(config.workspace, user=user)
     mode = mode_of(config, place)
-    verdict = judge(place.record, content, mode, lambda: exposure(config, content))
+    verdict = judge(place.record, content, mode, lambda: exposure(config, content, user))
     return Judgement(content, verdict, mode, place)
 
 
@@ -47,20 +48,24 @@ def mode_of(config: Config, place: TrustPlace) -> Mode:
     return "pinned" if pinned else "watch"
 
 
-def exposure(config: Config, content: Content) -> str | None:
-    """Return why another user than root and this one could change content; None if no one could."""
+def exposure(config: Config, content: Content, user: str | None = None) -> str | None:
+    """Return why another user than root and `user` (default: this user) could change content; None if no one could."""
     names = dict.fromkeys(chain(content.files, *content.bound.values()))
-    return why_exposed(config.workspace, names, {0, os.geteuid()})
+    try:
+        uid = os.geteuid() if user is None else pwd.getpwnam(user).pw_uid
+    except KeyError:
+        return f"the user {user} does not exist"
+    return why_exposed(config.workspace, names, {0, uid})
 
 
-def may_execute(config: Config) -> bool:
-    """Return whether the configuration, and the code that it names, are trusted. Workflow files do not matter.
+def judge_configuration(config: Config, user: str | None = None) -> Verdict:
+    """Return the decision about the configuration and the code that it names, without the workflow files.
 
-    Commands use it that import functions or send messages without a loaded workspace.
+    It serves commands that have not loaded the workspace. The trust is that of an engine of `user` (default: this user).
     """
-    content, place = read_content(config), place_of(config.workspace)
+    content, place = read_content(config), place_of(config.workspace, user=user)
     record = place.record
     if record is not None and record.content is not None:
         known = {name: digest for name, digest in record.content.items() if name in content.files}
         record = replace(record, content=known)
-    return judge(record, content, mode_of(config, place), lambda: exposure(config, content)).trusted
+    return judge(record, content, mode_of(config, place), lambda: exposure(config, content, user))

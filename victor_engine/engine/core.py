@@ -137,6 +137,7 @@ class Engine(Port):
             migration_functions=current.migration_functions,
             declared=current.declared,
             check_start=execution.starting.check,
+            untrusted=lambda: current.untrusted,
             none_of=Reach(lambda: current.loaded.config, clock).none_of,
         )
         runs = self.queries.runs

@@ -51,6 +51,7 @@ class _Answer:
     now: datetime
     excluded: Excluded
     engine_runs: bool
+    untrusted: str
     lines: list[ExplainLine] = field(default_factory=list)
 
     def add(self, text: str, tone: str = "plain", at: datetime | None = None) -> None:
@@ -77,13 +78,17 @@ def explain(
     until: datetime | None = None,
     excluded: Excluded,
     engine_runs: bool = True,
+    untrusted: str = "",
 ) -> Explanation:
     """Explain the minute `at`, the span from `at` to `until`, or, without `at`, the present state of a schedule.
 
-    `engine_runs` is true if an engine runs. The function writes nothing.
+    `engine_runs` is true if an engine runs, and `untrusted` says why the workspace is not trusted. The function writes
+    nothing.
     """
     row = ops.get(source, schedule, removed=True, excluded=excluded)
-    answer = _Answer(source, row, now, excluded, engine_runs)
+    answer = _Answer(source, row, now, excluded, engine_runs, untrusted)
+    if untrusted:
+        answer.add(f"the workspace is not trusted: {untrusted}. No schedule fires until it is trusted", "bad")
     if at is None:
         headline = _present(answer)
         fires = tuple(fires_of(source, row.id, 5))
@@ -152,7 +157,10 @@ def _headline(answer: _Answer) -> str:
     nominal = row.timing.next_after(max(row.cursor, now))
     if nominal is None:
         return "it has no further fires: its last instant or its end_date has passed"
-    return f"it fires next at {answer.wall(nominal.instant)}{_exception(answer, nominal)}"
+    if answer.untrusted:
+        return f"it does not fire, because the workspace is not trusted; its next time is {answer.wall(nominal.instant)}"
+    alone = "" if answer.engine_runs else ", if an engine runs then"
+    return f"it fires next at {answer.wall(nominal.instant)}{_exception(answer, nominal)}{alone}"
 
 
 def _exception(answer: _Answer, nominal: Nominal) -> str:
@@ -261,14 +269,13 @@ def _not_recorded(answer: _Answer, at: datetime, start: datetime, end: datetime)
 def _due_but_not_recorded(answer: _Answer, due: Nominal) -> str:
     row, now = answer.row, answer.now
     if due.instant > now:
-        if row.paused is not None and (row.paused.until is None or row.paused.until > due.instant):
-            return f"it will be skipped: {ops.paused_words(row.paused)}"
-        if not row.spec.enabled:
-            return "it will not fire: it is disabled"
+        if (prevented := _prevented(answer, due)) is not None:
+            return prevented
         reason = answer.excluded_by(due.instant) if row.spec.exclude else None
         if reason is not None:
             return f"it will be excluded by {reason}"
-        return f"it will fire then, in {elapsed((due.instant - now).total_seconds())}"
+        alone = "" if answer.engine_runs else ", if an engine runs then"
+        return f"it will fire then, in {elapsed((due.instant - now).total_seconds())}{alone}"
     if row.paused is not None:
         return (
             f"it is {ops.paused_words(row.paused)}; fires during the pause are recorded when the pause ends"
@@ -281,6 +288,28 @@ def _due_but_not_recorded(answer: _Answer, due: Nominal) -> str:
     if not answer.engine_runs:
         return "it is due but not decided, because no engine runs; start an engine to decide it"
     return "it is due and will be decided shortly"
+
+
+def _prevented(answer: _Answer, due: Nominal) -> str | None:
+    """Return why a fire of the future will not start a run, as things stand; None if nothing prevents it."""
+    row = answer.row
+    if row.removed or row.vanished is not None:
+        return f"it will not fire: {row.vanished or 'the schedule was removed'}"
+    if row.paused is not None and (row.paused.until is None or row.paused.until > due.instant):
+        return f"it will be skipped: {ops.paused_words(row.paused)}"
+    if not row.spec.enabled:
+        return "it will not fire: it is disabled"
+    if row.skips(due):
+        return "it will be skipped: an operator skipped the next fire"
+    if answer.untrusted:
+        return "it will not fire, unless the workspace is trusted before then"
+    if meta.draining(answer.source) is not None:
+        return "it will be skipped, unless the engine stops draining before then"
+    if row.spec.max_runs is not None:
+        before = row.timing.count(answer.now, due.instant - timedelta(microseconds=1))
+        if row.runs_started + before >= row.spec.max_runs:
+            return f"it will not fire, if each fire before it starts a run: max_runs is {row.spec.max_runs}"
+    return None
 
 
 def _add_neighbours(answer: _Answer, timing: Timing, start: datetime) -> None:

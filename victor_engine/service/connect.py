@@ -377,7 +377,7 @@ async def _deploy_files(engine: Engine, report: Callable[[str], None]) -> None:
     """Deploy the files if none has an error; read them again if nothing changes. Report the result."""
     try:
         plan = await engine.plan_deployment()
-        if plan.changes or plan.errors:
+        if plan.changes or plan.errors or plan.untrusted:
             done = await engine.deploy()
             for line in done.lines:
                 report(f"deployment {done.number}: {line}")

@@ -28,6 +28,9 @@ from victor_engine.api.port import Port, PortMethod, derive
 from victor_engine.api.roles import Role
 from victor_engine.clock import Clock, SystemClock
 from victor_engine.config import load_config
+from victor_engine.config.judging import judge_configuration
+from victor_engine.config.trust_list import service_record
+from victor_engine.engine.content_trust import trust_info
 from victor_engine.engine.current_workspace import read_files
 from victor_engine.engine.deployments import prepare
 from victor_engine.engine.facade import delegate
@@ -116,6 +119,7 @@ class ReadOnlyPort(Port):
             groups=Groups(self.clock),
             anyone=_anyone,
             watched=False,
+            untrusted=self._untrusted,
         )
 
     @classmethod
@@ -130,6 +134,17 @@ class ReadOnlyPort(Port):
         except VictorError:
             return {}
 
+    def _untrusted(self) -> str:
+        """Return why the workspace is not trusted; empty if it is, or if the lists of its user cannot be read here."""
+        try:
+            service = service_record(self.workspace)
+            if service is None and self.db_path.parent.stat().st_uid != os.geteuid():
+                return ""
+            verdict = judge_configuration(load_config(self.workspace), service.user if service else None)
+        except (OSError, VictorError):
+            return ""
+        return "" if verdict.trusted else verdict.reason
+
     def _calendars(self) -> Calendars:
         if self._known_calendars is None:
             self._known_calendars = Calendars(load_config(self.workspace).calendars, self.workspace)
@@ -139,6 +154,7 @@ class ReadOnlyPort(Port):
         now = self.clock.now()
         counts = await self._view.read(queries.engine_counts, now)
         owner = await asyncio.to_thread(engine_owner, self.db_path.parent)
+        untrusted = await asyncio.to_thread(self._untrusted)
         return EngineInfo(
             mode="readonly",
             pid=os.getpid(),
@@ -150,6 +166,8 @@ class ReadOnlyPort(Port):
             product_version=__version__,
             started_at=self.started_at,
             now=now,
+            trusted=not untrusted,
+            untrusted=untrusted,
             beside=owner.pid if owner is not None else None,
             problems=tuple(await self._view.read(notify_problems, now)),
             **msgspec.structs.asdict(counts),
@@ -161,7 +179,7 @@ class ReadOnlyPort(Port):
         return CallerInfo(actor.user, actor.uid, tuple(Role))
 
     async def trust_info(self) -> TrustInfo:
-        return TrustInfo(workspace=str(self.workspace), trusted=False, commands=(), functions=(), urls=())
+        return trust_info(await read_files(self.workspace))
 
     async def plan_deployment(self, undo: bool = False) -> DeploymentPlan:
         workspace = await read_files(self.workspace)

@@ -45,8 +45,9 @@ class TrustDialog(Dialog[bool | None]):
             ("Functions", self._info.functions),
             ("Addresses", self._info.urls),
         )
-        for title, items in groups:
-            if items:
+        changes = tuple(f"{change.how:<8} {change.path}" for change in self._info.changes)
+        for title, items in (*groups, (f"Changed since {self._info.by} trusted it", changes)):
+            if items and (self._info.by or items is not changes):
                 parts.append(Content.styled(f"\n{title}", "$text-muted"))
                 parts.extend(Content(f"  {one_line(item)}") for item in items)
         return Content("\n").join(parts or [Content.styled("  nothing", "$text-muted")])

@@ -61,6 +61,7 @@ class Queries:
         declared: Declared = frozenset,
         check_start: CheckStart | None = None,
         none_of: NoneOf = reach_all,
+        untrusted: Callable[[], str] = str,
     ) -> Queries:
         """Return the queries that use `reader`.
 
@@ -69,7 +70,7 @@ class Queries:
         """
         return cls(
             RunQueries(reader, clock, check_start),
-            ScheduleQueries(reader, clock, calendars, defaults, watched=watched),
+            ScheduleQueries(reader, clock, calendars, defaults, watched=watched, untrusted=untrusted),
             RequestQueries(reader, roles, groups, anyone, clock, none_of),
             VersionQueries(
                 reader, clock, problems, migration_functions or NoFunctions(), declared, check_start

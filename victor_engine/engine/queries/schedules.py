@@ -53,6 +53,7 @@ class ScheduleQueries:
     """The queries on schedules.
 
     `defaults` returns the settings of new schedules. `watched` is whether an engine runs on the store.
+    `untrusted` returns why the workspace is not trusted; empty if it is.
     """
 
     def __init__(
@@ -63,7 +64,9 @@ class ScheduleQueries:
         defaults: Callable[[], dict[str, Any]],
         *,
         watched: bool,
+        untrusted: Callable[[], str] = str,
     ) -> None:
+        self._untrusted = untrusted
         self._reader = reader
         self._clock = clock
         self._calendars = calendars
@@ -130,6 +133,7 @@ class ScheduleQueries:
             until=until,
             excluded=self._excluded,
             engine_runs=self._watched,
+            untrusted=self._untrusted(),
         )
 
     async def agenda(self, edges: list[datetime], schedule_id: str | None = None, limit: int = 200) -> Agenda:
