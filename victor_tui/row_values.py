@@ -103,6 +103,8 @@ def run_why(run: RunInfo, now: datetime) -> str:
     if run.error is not None:
         node = f" in {run.error.node_id}" if run.error.node_id else ""
         return f"{run.id} is {run.status}{node}: {run.error.type}: {run.error.message}"
+    if run.quarantine:
+        return f"{run.id} is {run.quarantine}."
     if run.waits_for:
         return f"{run.id} is {run.status}: it waits for {run.waits_for}."
     since = f" for {duration((now - run.since).total_seconds())}" if run.since else ""

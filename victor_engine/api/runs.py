@@ -44,6 +44,7 @@ class RunInfo(Struct, frozen=True, omit_defaults=True):
     error: ErrorInfo | None = None
     note: str = ""
     dead_letter: bool = False  # failed, and needs a decision
+    quarantine: str = ""  # why it is paused until an operator continues it; empty if it is not quarantined
     breach: str = ""  # the expectation of its schedule that it did not meet
     deprecated: str | None = (
         None  # notice of its deprecated version; only of unfinished runs and dead letters

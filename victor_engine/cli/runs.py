@@ -63,7 +63,9 @@ def list_(
             end = r.finished_at or now
             took = span((end - r.started_at).total_seconds()) if r.started_at else "-"
             version = f"{r.version} !" if r.deprecated else r.version
-            now_at = r.waits_for or ", ".join(r.current) or (r.error.message if r.error else "")
+            now_at = (
+                r.quarantine or r.waits_for or ", ".join(r.current) or (r.error.message if r.error else "")
+            )
             rows.append(
                 (
                     r.id,
@@ -114,6 +116,8 @@ def show(ctx: click.Context, run: str, as_json: bool) -> None:
             print_line(_instant_line(found.instant))
         if r.parent_run:
             print_line(f"{r.trigger} of {r.parent_run}")
+        if r.quarantine:
+            print_line(r.quarantine)
         if r.waits_for:
             print_line(f"waiting for {r.waits_for}")
         if r.deprecated:

@@ -35,7 +35,7 @@ from victor_engine.engine.execution import Execution
 from victor_engine.engine.facade import delegate
 from victor_engine.engine.feed import Broadcast
 from victor_engine.engine.loaded_workspace import Workspace
-from victor_engine.engine.queries import Queries, StoreReader
+from victor_engine.engine.queries import Queries, StoreReader, stored_problems
 from victor_engine.engine.requests import RequestService
 from victor_engine.engine.run_mover import RunMover
 from victor_engine.engine.runs import RunService
@@ -47,7 +47,7 @@ from victor_engine.errors import FencedError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.identity import acting, user_name
 from victor_engine.loading.loader import Loader
-from victor_engine.notify import Apprise, Sender, notify_problems
+from victor_engine.notify import Apprise, Sender
 from victor_engine.people.groups import Groups
 from victor_engine.people.reach import Reach
 from victor_engine.people.rights import Rights
@@ -311,7 +311,7 @@ class Engine(Port):
     async def engine(self) -> EngineInfo:
         now = self.clock.now()
         counts = await self._reader.read(queries.engine_counts, now)
-        notifications = await self._reader.read(notify_problems, now, self.workspace.config.notify)
+        stored = await self._reader.read(stored_problems, now, self.workspace.config.notify)
         asks_secrets = any(piece.asks_secrets for piece in self.workspace.workflows)
         keys = await asyncio.to_thread(key_problems) if asks_secrets else []
         return EngineInfo(
@@ -331,7 +331,7 @@ class Engine(Port):
             socket=self.socket,
             engine_user=user_name(os.geteuid()),
             permissions=self.rights.granted(),
-            problems=(*self.workspace.problems, *self.socket_problems, *notifications, *keys),
+            problems=(*self.workspace.problems, *self.socket_problems, *stored, *keys),
             **msgspec.structs.asdict(counts),
         )
 

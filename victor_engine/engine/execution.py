@@ -75,6 +75,7 @@ class Execution:
             before_completion=run_endings.lock,
             on_completion=self._run_ending,
             on_finished=self._run_finished,
+            directory=store.path.parent,
         )
         self.scheduler = SchedulerLoop(
             store,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +27,7 @@ from victor_engine.people.roles import ROLE, Person, exists, look_up, needs_grou
 from victor_engine.people.secret_answers import Sealed, require_key, seal
 from victor_engine.people.stored_request import read_row
 from victor_engine.runs.commands import Cancel
+from victor_engine.runs.evaluation_note import Note
 from victor_engine.runs.supervisor import RunSupervisor
 from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx
@@ -86,7 +88,11 @@ class RequestService:
             answer = replace(answer, value=with_secrets(value, found))
         answer = replace(answer, comment=comment)
         try:
-            return await self._send(full, lambda full: commands.AnswerIt(full, revision, answer, sealed))
+            note = Note(row.run_key)
+            note.visit(row.node_id)
+            return await self._send(
+                full, lambda full: commands.AnswerIt(full, revision, answer, sealed), note
+            )
         except InvalidAnswerError as error:
             raise InvalidAnswerError(masker.text(error.message), **masker.value(error.details)) from None
 
@@ -158,8 +164,13 @@ class RequestService:
         await self._runtime.command(Cancel(row.run_id, note), actor, withdraw)
         return await self._queries.request(full)
 
-    async def _send(self, request_id: str, command: Callable[[str], commands.Command]) -> RequestInfo:
-        """Commit a command on a request by its full id, and then apply its decision."""
+    async def _send(
+        self, request_id: str, command: Callable[[str], commands.Command], note: Note | None = None
+    ) -> RequestInfo:
+        """Commit a command on a request by its full id, and then apply its decision.
+
+        With `note`, the command evaluates a form of that run.
+        """
         full, who = await self._who(request_id)
         given = command(full)
 
@@ -169,7 +180,11 @@ class RequestService:
             else:
                 self._runtime.deadlines_changed()
 
-        await committed(self._store.write(lambda tx: commands.commit(tx, given, who)), react)
+        def commit(tx: Tx) -> Decision | None:
+            with nullcontext() if note is None else self._runtime.quarantine.memory.beside(note):
+                return commands.commit(tx, given, who)
+
+        await committed(self._store.write(commit), react)
         return await self._queries.request(full)
 
     async def _who(self, request_id: str) -> tuple[str, Person]:

@@ -185,6 +185,10 @@ class Effects(Protocol):
         """Return a random number, uniform in [0, 1)."""
         ...
 
+    def visit(self, step: Step) -> None:
+        """Called before the content of a step is evaluated."""
+        ...
+
     def history(self, step: Step) -> StepHistory:
         """Return the recorded history of this step."""
         ...

@@ -69,6 +69,10 @@ class Stopwatch:
         running = self._clock.monotonic() - self._since if self._active else 0.0
         return self._spent + running
 
+    @property
+    def microseconds(self) -> int:
+        return int(self.seconds * 1_000_000)
+
     @contextmanager
     def measure(self) -> Iterator[None]:
         if self._active == 0:

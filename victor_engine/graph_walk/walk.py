@@ -112,6 +112,7 @@ class Walk(ConcurrentSteps):
 
     def _step(self, step: Step, state: dict[str, Any], position: Position) -> Awaitable[Done]:
         """Execute one node of any type, and commit its result."""
+        self.effects.visit(step)
         past = self.effects.history(step)
         if past.done is not None:
             return _known(past.done)

@@ -35,7 +35,7 @@ from victor_engine.runs.redrive import Target, path_of, redrive
 from victor_engine.runs.run_plans import Expect
 from victor_engine.runs.transitions import RunRef
 from victor_engine.store.db import Tx
-from victor_engine.store.repositories import attempt_rows, attempts, runs
+from victor_engine.store.repositories import attempt_rows, attempts, runs, suspects
 from victor_engine.store.repositories.deadletters import remove_dead_letter
 from victor_engine.store.repositories.run_rows import StoredRun
 from victor_engine.store.runs import node_overrides, run_key
@@ -89,6 +89,8 @@ class Handler:
             expect(tx, stored)
         if isinstance(command, Retry | Redrive | Override):
             refuse_question(stored.id, stored.workflow)
+        if isinstance(command, Resume | Redrive | Cancel):
+            suspects.clear(tx, stored.key)
         match command:
             case Pause() | Resume() | Cancel():
                 return self._status(tx, stored, command, actor)

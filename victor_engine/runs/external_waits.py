@@ -28,6 +28,7 @@ from victor_engine.runs.child_runs import (
     start_child,
 )
 from victor_engine.runs.polling import LONGEST_SLEEP, FileWatch, HttpWatch, wait_over
+from victor_engine.runs.quarantine import Quarantine
 from victor_engine.runs.run_record import RunRecord
 from victor_engine.runs.secret_references import for_child, with_answers
 from victor_engine.store.db import Store, Tx
@@ -67,6 +68,7 @@ class RunServices:
     claim_child: Callable[[int, int], None]
     child_end: Callable[[int], Awaitable[ChildEnd]]
     end: Callable[..., asyncio.Future[Any]]
+    quarantine: Quarantine
 
 
 class ExternalWaits:

@@ -11,6 +11,7 @@ from victor_engine.clock import Clock
 from victor_engine.errors import StoreError
 from victor_engine.runs import transitions
 from victor_engine.runs.control import Control
+from victor_engine.runs.quarantine import Quarantine
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.repositories import attempt_rows, run_rows, runs
 from victor_engine.store.repositories.run_rows import Unfinished
@@ -26,11 +27,17 @@ class Recovery:
     """Recovers unfinished runs. `enqueue(key, priority, again)` queues a run for a slot."""
 
     def __init__(
-        self, store: Store, clock: Clock, control: Control, enqueue: Callable[[int, int, bool], None]
+        self,
+        store: Store,
+        clock: Clock,
+        control: Control,
+        quarantine: Quarantine,
+        enqueue: Callable[[int, int, bool], None],
     ) -> None:
         self._store = store
         self._clock = clock
         self._control = control
+        self._quarantine = quarantine
         self._enqueue = enqueue
         self._stopping = False
         self.tasks: set[asyncio.Task[None]] = set()
@@ -66,7 +73,11 @@ class Recovery:
         for each in unfinished:
             if each.status == "cancelling":
                 await self._control.end_cancelled(each.ref, 0.0)
-            elif each.status != "pausing":
+            elif each.status == "pausing":
+                continue
+            elif (suspect := self._quarantine.due(each.ref.key)) is not None:
+                await self._quarantine.hold(each.ref, suspect)
+            else:
                 self._enqueue(each.ref.key, each.priority, each.begun)
 
     def reclaim_later(self, key: int, error: StoreError) -> None:

@@ -21,6 +21,7 @@ from victor_engine.graph_walk.team import role_of
 from victor_engine.people.requests import withdraw_requests
 from victor_engine.reserved import RUN
 from victor_engine.runs import breakers, transitions
+from victor_engine.runs.evaluation_note import Note
 from victor_engine.runs.external_waits import ExternalWaits, RunPausedError, RunServices
 from victor_engine.runs.overrides import with_overrides
 from victor_engine.runs.run_record import RunRecord
@@ -50,8 +51,10 @@ class EmbeddedEffects(ExternalWaits):
         bindings: BindingTable,
         log_writer: LogWriter,
         services: RunServices,
+        note: Note,
     ) -> None:
         super().__init__(record, store, clock, bindings, log_writer, services)
+        self._note = note
         self.stopwatch = Stopwatch(clock, record.spent)
         self.skip_retry_wait: set[str] = set()  # nodes whose next wait for a retry is skipped
         self._waits: dict[str, asyncio.Event] = {}
@@ -68,6 +71,10 @@ class EmbeddedEffects(ExternalWaits):
 
     def random(self) -> float:
         return random.random()
+
+    def visit(self, step: Step) -> None:
+        self._note.visit(step.node.id)
+        self.services.quarantine.memory.write(self._note)
 
     def history(self, step: Step) -> StepHistory:
         if not self.record.history:
@@ -204,9 +211,11 @@ class EmbeddedEffects(ExternalWaits):
             self._logs.pop(attempt, None)
 
     def finish(self, step: Step, attempt: int | None, done: Done, onward: Onward | None) -> Awaitable[None]:
+        if self.services.quarantine.counted:
+            self.services.quarantine.progressed(self.run.key)
         patch = transitions.patch_json(step, done)
         snapshot = self._snapshot(done, patch) if onward is not None else None
-        spent = self._spent()
+        spent = self.stopwatch.microseconds
         if attempt is None and snapshot is None and done.rejected is None:
             pure = partial(transitions.pure_step, self.run, step, done, onward, patch)
             if onward is not None and not onward.frontier:
@@ -240,10 +249,6 @@ class EmbeddedEffects(ExternalWaits):
         self.ending = self.services.end(self.run, end, opened=self.opened, last=last)
         # If the walk is cancelled during the commit, `ended` returns its result.
         await asyncio.shield(self.ending)
-
-    def _spent(self) -> int:
-        """Return the active time, in microseconds."""
-        return int(self.stopwatch.seconds * 1_000_000)
 
     async def ended(self) -> bool:
         """Return whether the end of the run is committed with its last step."""
@@ -295,7 +300,8 @@ class EmbeddedEffects(ExternalWaits):
         tolerate: int,
         limit: float | None,
     ) -> list[Done | BaseException | None]:
-        tasks = [asyncio.ensure_future(branch()) for branch in branches]
+        memory = self.services.quarantine.memory
+        tasks = [asyncio.ensure_future(memory.strand(self._note, branch)) for branch in branches]
         pending: set[asyncio.Future[Done]] = set(tasks)
         self.strands += len(tasks) - 1
         good = bad = 0

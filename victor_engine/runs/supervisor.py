@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from victor_engine import jsonio
@@ -28,7 +29,9 @@ from victor_engine.runs.command_handler import Handler
 from victor_engine.runs.commands import Command
 from victor_engine.runs.completion import BeforeCompletion, Completion, OnCompletion, OnFinished
 from victor_engine.runs.control import Control
+from victor_engine.runs.evaluation_note import Note
 from victor_engine.runs.external_waits import RunPausedError, RunServices
+from victor_engine.runs.quarantine import Quarantine
 from victor_engine.runs.recovery import Recovery
 from victor_engine.runs.request_deadlines import Decisions
 from victor_engine.runs.run_plans import Expect
@@ -67,7 +70,8 @@ def newest(tx: Tx, workflow: str, version: str | None) -> Start:
 class RunSupervisor:
     """The runs of one engine.
 
-    For the parameters see `claims.LoadDefinition`, `completion.OnCompletion` and `completion.OnFinished`.
+    For the parameters see `claims.LoadDefinition`, `completion.OnCompletion` and `completion.OnFinished`. `directory`
+    is the state directory, in which the note of the quarantine outlives the process.
     """
 
     def __init__(
@@ -85,6 +89,7 @@ class RunSupervisor:
         before_completion: BeforeCompletion = lambda tx, run: None,
         on_completion: OnCompletion = lambda tx, run, status: None,
         on_finished: OnFinished = lambda schedule_id, ending: None,
+        directory: Path | None = None,
     ) -> None:
         self.store = store
         self.clock = clock
@@ -93,6 +98,7 @@ class RunSupervisor:
         self._bindings = bindings
         self._functions = functions
         self.evaluator = Evaluator()
+        self.quarantine = Quarantine(store, directory)
         self.slots = Slots(self._drive, max_concurrent_runs)
         self.decisions = Decisions(store, clock)
         self.children = ChildRuns(store)
@@ -118,8 +124,9 @@ class RunSupervisor:
             claim_child=self._claim_child,
             child_end=self.children.end_of,
             end=self.completion.commit,
+            quarantine=self.quarantine,
         )
-        self._recovery = Recovery(store, clock, self.control, self.enqueue)
+        self._recovery = Recovery(store, clock, self.control, self.quarantine, self.enqueue)
         self._stopping = False
 
     # --- start and stop ------------------------------------------------------------------------
@@ -129,6 +136,7 @@ class RunSupervisor:
 
         With `recover=False` no run is changed; call `recover` for a single run later.
         """
+        await self.quarantine.open()
         self.store.listen(self.control.on_events)
         self.slots.open()
         if recover:
@@ -150,6 +158,7 @@ class RunSupervisor:
             await asyncio.gather(*tasks, return_exceptions=True)
         await self.evaluator.close()
         self.slots.clear()
+        self.quarantine.close()
         await self.log_writer.close()
 
     def force_kill(self) -> None:
@@ -195,13 +204,14 @@ class RunSupervisor:
 
     async def _drive(self, key: int, again: bool) -> None:
         """Drive a run until it ends or pauses. If the store fails, claim it again as after a crash."""
+        note = Note(key)
         try:
-            await self._drive_on(key, again)
+            await self.quarantine.memory.noted(note, self._drive_on(key, again, note))
         except StoreError as error:
             # No change was acknowledged that is not on disk.
             self._recovery.reclaim_later(key, error)
 
-    async def _drive_on(self, key: int, again: bool) -> None:
+    async def _drive_on(self, key: int, again: bool, note: Note) -> None:
         live = self.slots.live[key]
         record = await self._claim(live, key, again)
         if record is None:
@@ -209,7 +219,7 @@ class RunSupervisor:
         if live.cancelling:
             await self.control.end_cancelled(record.ref, record.spent)
             return
-        effects = self._effects_of(live, record)
+        effects = self._effects_of(live, record, note)
         identity = RunIdentity(
             record.ref.id, record.ref.workflow, record.version, self._zone(record.definition)
         )
@@ -228,7 +238,7 @@ class RunSupervisor:
             await self.completion.finish(record.ref, end, opened=effects.opened)
             return
 
-    def _effects_of(self, live: ActiveRun, record: RunRecord) -> EmbeddedEffects:
+    def _effects_of(self, live: ActiveRun, record: RunRecord, note: Note) -> EmbeddedEffects:
         # Overrides take effect immediately, including those that were set while the run was read.
         live.overrides = record.overrides = {**record.overrides, **live.overrides}
         effects = EmbeddedEffects(
@@ -238,6 +248,7 @@ class RunSupervisor:
             self._bindings(),
             self.log_writer,
             self._services,
+            note,
         )
         effects.skip_retry_wait |= live.skip_retry_wait
         live.effects = effects

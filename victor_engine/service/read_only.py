@@ -34,10 +34,9 @@ from victor_engine.engine.content_trust import trust_info
 from victor_engine.engine.current_workspace import read_files
 from victor_engine.engine.deployments import prepare
 from victor_engine.engine.facade import delegate
-from victor_engine.engine.queries import Queries
+from victor_engine.engine.queries import Queries, stored_problems
 from victor_engine.errors import EngineUnavailableError, VictorError
 from victor_engine.identity import acting
-from victor_engine.notify import notify_problems
 from victor_engine.people.groups import Groups
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars
 from victor_engine.service.engine_lock import engine_owner
@@ -169,7 +168,7 @@ class ReadOnlyPort(Port):
             trusted=not untrusted,
             untrusted=untrusted,
             beside=owner.pid if owner is not None else None,
-            problems=tuple(await self._view.read(notify_problems, now)),
+            problems=tuple(await self._view.read(stored_problems, now)),
             **msgspec.structs.asdict(counts),
         )
 

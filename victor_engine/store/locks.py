@@ -19,7 +19,7 @@ class Root(IntEnum):
     SCHEDULE = 1
     """A schedule, with its fires, backfills, expectations and arrivals. Key: the schedule's id."""
     RUN = 2
-    """A run, with its attempts, states, logs, moves, secret answers and dead letter. Key: `runs.key`."""
+    """A run, with its attempts, states, logs, moves, secret answers, dead letter and count of deaths. Key: `runs.key`."""
     REQUEST = 3
     """A request, with its people, votes, messages and reminders. Key: the request's id."""
     ALIAS = 4
@@ -47,6 +47,7 @@ OWNED: dict[str, Root] = {
     "logs": Root.RUN,
     "dead_letters": Root.RUN,
     "secret_answers": Root.RUN,
+    "suspects": Root.RUN,
     "requests": Root.REQUEST,
     "request_messages": Root.REQUEST,
     "request_people": Root.REQUEST,

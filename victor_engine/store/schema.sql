@@ -385,6 +385,13 @@ CREATE TABLE state_migrations (
   UNIQUE (workflow, from_version, to_version)
 );
 
+CREATE TABLE suspects (
+  run_key        INTEGER PRIMARY KEY REFERENCES runs (key) ON DELETE CASCADE,
+  node_id        TEXT NOT NULL,          -- empty: between two nodes
+  deaths         INTEGER NOT NULL,
+  quarantined_at INTEGER                 -- NULL: not quarantined
+);
+
 CREATE TABLE usage (
   attempt_id    INTEGER PRIMARY KEY REFERENCES attempts (id) ON DELETE CASCADE,
   model         TEXT NOT NULL,

@@ -72,6 +72,8 @@ def now_cell(run: RunInfo, now: datetime) -> Cell:
     """Return the error, the active nodes, the wait, or the note of a run."""
     if run.error is not None:
         return f"{run.error.type}: {run.error.message}", "bad"
+    if run.quarantine:
+        return run.quarantine, "bad"
     if run.current and not run.waits_for:
         return active_nodes(run, now), "bad" if is_stuck(run, now) else "busy"
     if run.waits_for:

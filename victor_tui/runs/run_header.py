@@ -41,6 +41,8 @@ def head(run: RunInfo, now: datetime, zone: tzinfo | None) -> Content:
     if run.error is not None:
         where = f" in {clean(run.error.node_id)}" if run.error.node_id else ""
         parts.append((f"\n ✗ {clean(run.error.type)}{where}: {clean(run.error.message)}", "$text-error"))
+    elif run.quarantine:
+        parts.append((f"\n ✗ {clean(run.quarantine)}", "$text-error"))
     elif run.waits_for:
         parts.append((f"\n ◆ waits for {clean(run.waits_for)}", "$text-accent"))
     elif run.current:

@@ -185,6 +185,8 @@ class RunsScreen(TableScreen):
         if run.error is not None:
             place = f" in {run.error.node_id}" if run.error.node_id else ""
             facts.text(f"✗ {run.error.type}{place}: {run.error.message}", "bad")
+        if run.quarantine:
+            facts.text(f"✗ {run.quarantine}", "bad")
         if run.waits_for:
             facts.text(f"◆ waits for {run.waits_for}", "wait")
         if run.deprecated:

@@ -12,6 +12,7 @@ from victor_engine.engine.queries.reader import Reader, StoreReader
 from victor_engine.engine.queries.requests import NoneOf, RequestQueries, reach_all
 from victor_engine.engine.queries.runs import RunQueries
 from victor_engine.engine.queries.schedules import ScheduleQueries, exclusion
+from victor_engine.engine.queries.stored_problems import stored_problems
 from victor_engine.engine.queries.versions import (
     Problems,
     VersionQueries,
@@ -32,6 +33,7 @@ __all__ = [
     "StoreReader",
     "VersionQueries",
     "exclusion",
+    "stored_problems",
 ]
 
 

@@ -37,6 +37,8 @@ from victor_engine.store.queries.definitions import stored_graph
 from victor_engine.store.queries.live import Doing, doing, waits_until
 from victor_engine.store.queries.run_filters import by_time, conditions
 from victor_engine.store.queries.typical_durations import Pace, Paces
+from victor_engine.store.repositories import suspects
+from victor_engine.store.repositories.suspects import Suspect
 from victor_engine.store.runs import Created, node_overrides
 from victor_engine.store.state import EDIT, given_state, run_state
 from victor_engine.store.stored_position import progress
@@ -139,11 +141,17 @@ def _run_infos(
 ) -> list[RunInfo]:
     paces = paces or Paces()
     does = doing(connection, [row[0] for row in rows if row[4] in ACTIVE_RUN_STATUSES], now)
+    held = suspects.quarantined(connection, [row[0] for row in rows if row[4] == RunStatus.PAUSED])
     typical = {row[20]: paces.of(connection, row[2], row[20], now) for row in rows}
-    return [_run_info(connection, row, does.get(row[0], _IDLE), typical[row[20]]) for row in rows]
+    return [
+        _run_info(connection, row, does.get(row[0], _IDLE), typical[row[20]], held.get(row[0]))
+        for row in rows
+    ]
 
 
-def _run_info(connection: sqlite3.Connection, row: Any, does: Doing, pace: Pace) -> RunInfo:
+def _run_info(
+    connection: sqlite3.Connection, row: Any, does: Doing, pace: Pace, held: Suspect | None
+) -> RunInfo:
     status, actor, schedule, done = row[4], row[6], row[11], row[14]
     current = does.nodes
     if status in ACTIVE_RUN_STATUSES:
@@ -178,6 +186,7 @@ def _run_info(connection: sqlite3.Connection, row: Any, does: Doing, pace: Pace)
         error=error_info(row[17]),
         note=row[18],
         dead_letter=bool(row[19]),
+        quarantine="" if held is None else held.reason,
         deprecated=notice(row[21], row[22]) if status in ACTIVE_RUN_STATUSES or row[19] else None,
     )
 

@@ -53,6 +53,11 @@ def status_of(source: Tx | sqlite3.Connection, run_key: int) -> str:
     return str(row[0])
 
 
+def exists(connection: sqlite3.Connection, run_key: int) -> bool:
+    """Return whether a run exists."""
+    return connection.execute("SELECT 1 FROM runs WHERE key = ?", (run_key,)).fetchone() is not None
+
+
 def stored(source: Tx | sqlite3.Connection, run_key: int) -> StoredRun:
     """Return what is stored of a run. Raise NotFoundError if it does not exist."""
     row = source.execute(
