@@ -52,6 +52,7 @@ from victor_tui.textual_compat import (
     CachedStylesheet,
     add_line_filter,
     build_mode,
+    delay_drawing,
     is_mode_built,
     mode_screen,
     persistent_driver,
@@ -274,7 +275,7 @@ class VictorApp(Console):
         if message.subject not in ALWAYS_LOADED and not self._prepared and not self.is_headless:
             self._prepared = True
             self.call_after_refresh(self.prepare)
-        if message.subject == "caller":
+        if message.subject == "caller" and self.screen_stack:  # empty while the console is closing
             self.screen.refresh_bindings()
         self._distributor.refreshed(message.subject)
 
@@ -294,7 +295,7 @@ class VictorApp(Console):
 
     def delay_update(self, delay: float = 0.05) -> None:
         """Limit the delay of drawing after a change of screens: the screens here are composed already."""
-        super().delay_update(min(delay, TRANSITION))
+        delay_drawing(self, min(delay, TRANSITION))
 
     def on_happened(self, message: Happened) -> None:
         self.announcer.happened(message.event)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, Protocol, TypeVar, cast
 
 from textual.notifications import SeverityLevel
+from textual.timer import Timer, TimerCallback
 
 from victor_engine.api import (
     DEFAULT_UNDO_SECONDS,
@@ -36,6 +37,7 @@ from victor_tui.journal import Session
 from victor_tui.key_queue import KeyQueueApp
 from victor_tui.screen_lifecycle import ManagedScreen
 from victor_tui.text import clean
+from victor_tui.textual_compat import always_fired
 
 T = TypeVar("T")
 Forwarding = Literal["reassign", "delegate", "push_back", "say"]
@@ -152,6 +154,17 @@ class Console(KeyQueueApp[str]):
         """The newest answer of the current user that can be undone, or None."""
         mine = [each for each in self.held_answers if each.answered_by and each.answered_by.user == self.user]
         return max(mine, key=lambda request: request.answered_at or self.clock.now(), default=None)
+
+    def set_timer(
+        self,
+        delay: float,
+        callback: TimerCallback | None = None,
+        *,
+        name: str | None = None,
+        pause: bool = False,
+    ) -> Timer:
+        """Call `callback` once after `delay` seconds, also if the machine is busy."""
+        return always_fired(super().set_timer(delay, callback, name=name, pause=pause))
 
     def notify(
         self,

@@ -19,6 +19,7 @@ from textual.driver import Driver
 from textual.filter import LineFilter
 from textual.notifications import Notification
 from textual.screen import Screen
+from textual.timer import Timer
 from textual.widgets import OptionList
 
 PARSED_SOURCES = 1024
@@ -100,6 +101,28 @@ class GutterOptionList(OptionList):
 def add_line_filter(app: App[Any], line_filter: LineFilter) -> None:
     """Apply `line_filter` to every line that `app` draws, after Textual's own filters."""
     app._filters.append(line_filter)
+
+
+def always_fired(timer: Timer) -> Timer:
+    """Make a new one-shot timer fire when it is late, and return it.
+
+    Textual skips the intervals that a timer has missed. If the process pauses for longer than the delay while a
+    one-shot timer starts, Textual skips its only call.
+    """
+    timer._skip = False
+    return timer
+
+
+def delay_drawing(app: App[Any], delay: float) -> None:
+    """Draw nothing for `delay` seconds, and then the current screen, unless the application has closed it."""
+    app._begin_batch()
+
+    def draw() -> None:
+        app._end_batch()
+        if not app._batch_count and app.screen_stack:
+            app.screen.refresh()
+
+    app.set_timer(delay, draw, name="delay_update")
 
 
 def binding_chain(screen: Screen[Any]) -> list[tuple[DOMNode, BindingsMap]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -174,3 +176,30 @@ async def test_the_rows_of_a_screen_load_before_it_is_composed(world: World) -> 
             assert isinstance(screen, ConsoleScreen)
             for subject, load in screen.loaders().items():
                 assert await load(world) is not None, (mode, subject)
+
+
+async def test_a_screen_is_drawn_although_the_machine_was_busy(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look at the clock takes 10 ms, which is more than drawing is delayed after a change of screens."""
+    looks = itertools.count()
+    app = console(world)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        monkeypatch.setattr("textual.timer._time.get_time", lambda: time.monotonic() + next(looks) * 0.01)
+        for mode in ("runs", "inbox", "schedules"):
+            app.show_mode(mode)
+            await until(pilot, lambda: app._batch_count == 0)
+
+
+async def test_a_change_of_screens_while_the_console_closes_is_not_drawn(world: World) -> None:
+    app = console(world)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        app.delay_update()
+        stack = app._screen_stack
+        screens, stack[:] = list(stack), []
+        async with asyncio.timeout(20):
+            while app._batch_count:
+                await asyncio.sleep(0.001)
+        stack[:] = screens
