@@ -97,6 +97,8 @@ class EventKind(StrEnum):
     ALIAS_REMOVED = "alias.removed"
 
     AUDIT_PRUNED = "audit.pruned"
+    HISTORY_PRUNED = "history.pruned"  # runs and other history were deleted by the rules of retention
+    RETENTION_CONFIRMED = "retention.confirmed"
     AUDIT_HEAD = "audit.head"  # the head of the audit chain was sent by a notification rule
 
 
@@ -127,6 +129,7 @@ NO_DECISIONS = frozenset(
 ENGINE_DECISIONS = frozenset(
     {
         EventKind.AUDIT_PRUNED,
+        EventKind.HISTORY_PRUNED,
         EventKind.REQUEST_ESCALATED,
         EventKind.REQUEST_EXPIRED,
         EventKind.REQUEST_PASSED_ON,

@@ -15,7 +15,7 @@ from victor_engine.errors import ConfigError
 
 WORKFLOW = "workflows: {w: {nodes: [{id: a, type: compute, handler: get}]}}"
 SETTINGS = """\
-scheduler: {history_retention_days: 30}
+scheduler: {history_retention_days: 0}
 roles: {admin: [root], viewer: [root]}
 permissions:
   operator: [root]
@@ -29,7 +29,6 @@ agents:
   x: {chat: {base_url: "http://127.0.0.1:1", model: m, api_key_env: A_KEY, api_key_file: key, system: $secret.s}}
 """
 WANTED = [
-    (1, "scheduler.history_retention_days has no effect yet: the engine keeps the whole history"),
     (2, "the role 'admin' gives no rights: it only names the people who are asked as @admin"),
     (2, "the role 'viewer' gives no rights"),
     (3, "permissions has no effect in this layer: it is a security setting"),

@@ -171,6 +171,27 @@ async def opened(tmp_path: Path, old_store: Path, now: datetime = NOW) -> AsyncI
             await engine.close()
 
 
+async def test_history_from_before_the_audit_chain_can_be_pruned(
+    tmp_path: Path, upgraded_store: Path
+) -> None:
+    async with opened(tmp_path, upgraded_store, NOW + timedelta(days=3)) as old:
+        file = old.root / "victor.yaml"
+        file.write_text(file.read_text().replace("scheduler:\n", "scheduler:\n  history_retention_days: 1\n"))
+        await old.engine.reload()
+        plan = await old.engine.retention()
+        assert sum(each.runs for each in plan.runs) > 0
+        await old.engine.confirm_retention(plan.digest)
+
+        async def gone() -> bool:
+            events = await old.engine.events(EventQuery(kinds=("history.pruned",)))
+            return any(event.data.get("rows") for event in events)  # the end of a round
+
+        await until(gone)
+        await old.quiet()
+        report = await old.engine.verify_audit()
+        assert report.intact, report.findings
+
+
 async def test_the_audit_chain_of_the_old_store_begins_with_the_digest_of_all_before(
     tmp_path: Path, old_store: Path
 ) -> None:

@@ -39,6 +39,8 @@ from victor_engine.api.engine import (
     EventInfo,
     EventQuery,
     FileChange,
+    RetentionCount,
+    RetentionInfo,
     StorageInfo,
     TrustInfo,
 )
@@ -278,6 +280,8 @@ __all__ = [
     "RequestPage",
     "RequestQuery",
     "RequestStatus",
+    "RetentionCount",
+    "RetentionInfo",
     "Role",
     "RunCommand",
     "RunComparison",

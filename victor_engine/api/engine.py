@@ -144,3 +144,27 @@ class TrustInfo(Struct, frozen=True, omit_defaults=True):
     by: str = ""
     at: str = ""
     user: str = ""  # the user of the engine
+
+
+class RetentionCount(Struct, frozen=True):
+    """The ended runs of a workflow with a status that the rules of retention delete now."""
+
+    workflow: str
+    status: str
+    runs: int
+
+
+class RetentionInfo(Struct, frozen=True, omit_defaults=True):
+    """The rules of retention, and the runs that they delete now.
+
+    `digest` identifies the rules for their confirmation; `in_force` is whether they were confirmed. `kept` counts the
+    runs that the rules name and that are kept, for example because they are listed dead letters.
+    """
+
+    rules: tuple[str, ...]
+    digest: str
+    in_force: bool = False
+    confirmed_by: str = ""
+    confirmed_at: datetime | None = None
+    runs: tuple[RetentionCount, ...] = ()
+    kept: int = 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from victor_engine.cli.db_prune import prune
 from victor_engine.cli.output import local, print_json, print_line, print_note, table
 from victor_engine.text import json_safe
 
@@ -32,6 +33,9 @@ def db() -> None:
 
     The commands read and write the files of the state directory, so they run as the user of the engine.
     """
+
+
+db.add_command(prune)
 
 
 def paths_of(ctx: click.Context) -> Paths:

@@ -34,10 +34,12 @@ from victor_engine.config.model import (
     SecretSource,
 )
 from victor_engine.config.notify import read_rules
+from victor_engine.config.retention import read_retention
 from victor_engine.config.security import SYSTEM_FILE, TrustedLayers, self_approval
 from victor_engine.config.setting_readers import LayeredReader, Reader, kind_of
 from victor_engine.config.settings import settings_of
 from victor_engine.config.yaml_locations import Key, Source, did_you_mean, read_yaml
+from victor_engine.domain.retention import Retention, RetentionRule
 from victor_engine.errors import ConfigError
 
 SECTIONS = tuple(
@@ -129,10 +131,11 @@ class _Builder:
     def build(self, files: tuple[Path, ...], own: Source | None) -> Config:
         """Return the configuration. `own` is the layer of `victor.yaml`."""
         default = self._first("default_agent", self._default_agent)
+        scheduler = self._scheduler()
         return Config(
             workspace=self.workspace,
             workflows=self._first("workflows", self._workflows) or DEFAULT_WORKFLOWS,
-            scheduler=self._scheduler(),
+            scheduler=scheduler,
             nodes=self._bindings("nodes"),
             handlers=self._bindings("handlers"),
             tools=self._bindings("tools"),
@@ -145,6 +148,7 @@ class _Builder:
             trust=self.layers.trust(),
             hitl=self._hitl(),
             notify=self._first("notify", read_rules) or (),
+            retention=self._retention(scheduler.history_retention_days),
             console=self._console(),
             secrets=self._named("secrets", self._secret),
             calendars=self._named("calendars", _calendar),
@@ -244,17 +248,14 @@ class _Builder:
         return LayeredReader(data, labels, key_path, what)
 
     def _scheduler(self) -> SchedulerConfig:
-        found = self._checked(self._scheduler_of)
-        top = self._layered(self.sources, ("scheduler",), (*_SCHEDULER, "defaults"), "scheduler")
-        if top.whole("history_retention_days", 0):
-            self.warnings.append(
-                top.source_of("history_retention_days").warning(
-                    (*top.key_path, "history_retention_days"),
-                    "scheduler.history_retention_days has no effect yet: the engine keeps the whole history",
-                    "Remove it, or write 0",
-                )
-            )
-        return found
+        return self._checked(self._scheduler_of)
+
+    def _retention(self, days: int) -> Retention:
+        """Return the rules of `retention`, and after them the one of `scheduler.history_retention_days`; 0 is none."""
+        given = self._first("retention", lambda s, value: read_retention(s, value, days)) or Retention()
+        explicit = given.explicit or "scheduler.history_retention_days" in self.origins
+        last = (RetentionRule(days=days),) if days else ()
+        return Retention((*given.rules, *last), given.audit_days, explicit)
 
     def _scheduler_of(self, sources: Sequence[Source]) -> SchedulerConfig:
         top = self._layered(sources, ("scheduler",), (*_SCHEDULER, "defaults"), "scheduler")

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from victor_engine.api import DEFAULT_UNDO_SECONDS, ProblemInfo
 from victor_engine.config.yaml_locations import Key, Source
+from victor_engine.domain.retention import Retention
 
 DEFAULT_WORKFLOWS = ("workflows/**/*.yaml", "*.yaml")
 """The patterns of workflow files in a workspace; `victor.yaml` itself never is one."""
@@ -104,7 +105,10 @@ class ScheduleDefaults:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulerConfig:
-    """The settings of the engine. `history_retention_days` has no effect yet: the whole history is kept."""
+    """The settings of the engine.
+
+    `history_retention_days` is the last rule of retention: the age of ended runs that no other rule covers.
+    """
 
     poll_interval: float = 60.0
     max_concurrent_runs: int = 100
@@ -239,6 +243,7 @@ class Config:
     trust: TrustConfig = field(default_factory=TrustConfig)
     hitl: HitlConfig = field(default_factory=HitlConfig)
     notify: tuple[NotifyRule, ...] = ()
+    retention: Retention = field(default_factory=Retention)
     console: ConsoleConfig = field(default_factory=ConsoleConfig)
     secrets: Mapping[str, SecretSource] = field(default_factory=dict)
     calendars: Mapping[str, CalendarSource] = field(default_factory=dict)

@@ -128,7 +128,7 @@ class Engine(Port):
             self._reader,
             clock,
             calendars=current.calendars,
-            defaults=lambda: current.loaded.config.scheduler.defaults.as_block(),
+            config=lambda: current.loaded.config,
             roles=current.roles,
             groups=groups,
             anyone=self.rights.may_answer_anyones,
@@ -311,7 +311,7 @@ class Engine(Port):
     async def engine(self) -> EngineInfo:
         now = self.clock.now()
         counts = await self._reader.read(queries.engine_counts, now)
-        stored = await self._reader.read(stored_problems, now, self.workspace.config.notify)
+        stored = await self._reader.read(stored_problems, now, self.workspace.config)
         asks_secrets = any(piece.asks_secrets for piece in self.workspace.workflows)
         keys = await asyncio.to_thread(key_problems) if asks_secrets else []
         return EngineInfo(

@@ -12,6 +12,7 @@ from victor_engine.clock import Clock
 from victor_engine.engine.current_workspace import CurrentWorkspace
 from victor_engine.engine.queries.schedules import exclusion
 from victor_engine.engine.removal_dates import RemovalDates
+from victor_engine.engine.retention import HistoryPruner
 from victor_engine.engine.start_resolution import StartResolver
 from victor_engine.errors import StorageError, VictorError
 from victor_engine.events import EventKind
@@ -87,6 +88,7 @@ class Execution:
             poll_interval=config.scheduler.poll_interval,
         )
         self.removals = RemovalDates(store, clock)
+        self.pruner = HistoryPruner(store, clock, lambda: current.loaded.config.retention)
         self.notifier = Notifier(
             store,
             clock,
@@ -105,6 +107,7 @@ class Execution:
         await self.notifier.start()
         await self.removals.apply()
         self.start_task(self.removals.watch())
+        self.start_task(self.pruner.watch())
         await self.runtime.start(recover=self._recovers)
         if self._fires:
             await self.scheduler.start()
@@ -162,6 +165,7 @@ class Execution:
         if self.working:
             await self.notifier.changed()
             self.removals.changed()
+            self.pruner.changed()
             await self.scheduler.refresh()
 
     def drain(self) -> None:

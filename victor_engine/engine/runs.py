@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from victor_engine import jsonio
-from victor_engine.api import NodeOverride, RunInfo, RunPlanCommand
+from victor_engine.api import NodeOverride, RetentionInfo, RunInfo, RunPlanCommand
 from victor_engine.clock import Clock, to_us
 from victor_engine.engine.current_workspace import CurrentWorkspace
 from victor_engine.engine.execution import Execution
 from victor_engine.engine.queries import RunQueries
-from victor_engine.errors import UsageError
+from victor_engine.errors import ConflictError, UsageError
+from victor_engine.events import EventKind
 from victor_engine.graph_walk.stopwatch import committed
 from victor_engine.identity import acting
 from victor_engine.reserved import RUN, SECRETS
@@ -23,7 +24,7 @@ from victor_engine.scheduling import schedule_commands
 from victor_engine.scheduling.timezones import get_zone
 from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx
-from victor_engine.store.repositories import runs
+from victor_engine.store.repositories import retention, runs
 from victor_engine.store.repositories.run_rows import RunRef, pinned
 from victor_engine.store.runs import NewRun, Start, insert_run
 from victor_engine.store.state import given_state
@@ -45,6 +46,7 @@ class RunService:
         self._clock = clock
         self._current = current
         self._runtime = execution.runtime
+        self._pruner = execution.pruner
         self._starting = execution.starting
         self._queries = queries
 
@@ -232,6 +234,26 @@ class RunService:
         ref = await self._ref(run_id)
         await self._runtime.command(Discard(ref.id, note), acting(), expect)
         return await self._queries.info(ref.id)
+
+    async def confirm_retention(self, digest: str) -> RetentionInfo:
+        actor, rules = acting(), self._current.loaded.config.retention
+        if rules.digest != digest:
+            raise ConflictError(
+                "the rules of retention have changed; look at them again: victor db prune --dry-run",
+                rules=list(rules.texts),
+            )
+        if not rules.deletes:
+            raise ConflictError(
+                "the rules of retention keep everything, so there is nothing to confirm; write rules with days or count "
+                "into retention of victor.yaml"
+            )
+
+        def confirm(tx: Tx) -> None:
+            retention.confirm(tx, digest, actor.user)
+            tx.event(EventKind.RETENTION_CONFIRMED, actor=actor, data={"rules": list(rules.texts)})
+
+        await committed(self._store.write(confirm), lambda _: self._pruner.changed())
+        return await self._queries.retention()
 
 
 def _given_again(

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -100,7 +100,7 @@ def verify(connection: sqlite3.Connection, head: str | None = None) -> AuditRepo
                 digests[row.digest] = row.seq
             yield row
 
-    _compare_events(connection, counted(), begun, state, findings)
+    _compare_events(connection, counted(), begun, _pruned(connection), findings)
     _compare_requests(connection, findings)
     if wanted is not None and wanted[1] not in digests:
         _report_head(*wanted, state, findings)
@@ -196,8 +196,25 @@ def _range(first: int, last: int) -> str:
     return f"record {first} is" if first == last else f"records {first} to {last} are"
 
 
+class _Pruned(NamedTuple):
+    """The runs whose decisions were pruned with them, as the chain records it.
+
+    `earlier` is whether rows from before the chain were pruned, so that their digest cannot be compared any more.
+    """
+
+    runs: frozenset[str]
+    earlier: bool
+
+
+def _pruned(connection: sqlite3.Connection) -> _Pruned:
+    facts = [_object(record).get("data") for record in stored.pruned_facts(connection)]
+    found = [fact for fact in facts if isinstance(fact, dict)]
+    runs = frozenset(run for fact in found for run in fact.get("decided", ()))
+    return _Pruned(runs, any(fact.get("earlier") for fact in found))
+
+
 def _compare_events(
-    connection: sqlite3.Connection, rows: Iterator[ChainRow], begun: int, state: Chain, findings: _Findings
+    connection: sqlite3.Connection, rows: Iterator[ChainRow], begun: int, pruned: _Pruned, findings: _Findings
 ) -> None:
     """Compare each record with its event. Both are in the same order."""
     events = stored.decision_events(connection, begun)
@@ -213,7 +230,7 @@ def _compare_events(
     for row in rows:
         fields = _fields(row)
         if fields.get("event") == BEGUN and row.seq == 1:
-            if not _same_before(connection, fields.get("data")):
+            if not pruned.earlier and not _same_before(connection, fields.get("data")):
                 findings.add(
                     "changed", "the events, votes or requests from before the chain were changed", seq=row.seq
                 )
@@ -222,6 +239,8 @@ def _compare_events(
             unrecorded(event)
             event = next(events, None)
         if event is None or event.seq != row.event_seq:
+            if fields.get("run") in pruned.runs:
+                continue
             findings.add(
                 "deleted",
                 f"record {row.seq} ({fields.get('event')}): its event {row.event_seq} is missing or is not a decision "

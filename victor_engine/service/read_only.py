@@ -27,7 +27,7 @@ from victor_engine.api import (
 from victor_engine.api.port import Port, PortMethod, derive
 from victor_engine.api.roles import Role
 from victor_engine.clock import Clock, SystemClock
-from victor_engine.config import load_config
+from victor_engine.config import Config, load_config
 from victor_engine.config.judging import judge_configuration
 from victor_engine.config.trust_list import service_record
 from victor_engine.engine.content_trust import trust_info
@@ -113,7 +113,7 @@ class ReadOnlyPort(Port):
             self._view,
             self.clock,
             calendars=self._calendars,
-            defaults=lambda: load_config(self.workspace).scheduler.defaults.as_block(),
+            config=lambda: load_config(self.workspace),
             roles=self._roles,
             groups=Groups(self.clock),
             anyone=_anyone,
@@ -128,10 +128,15 @@ class ReadOnlyPort(Port):
 
     def _roles(self) -> Mapping[str, tuple[str, ...]]:
         """Return the roles of the workspace; empty if its configuration cannot be read."""
+        config = self._config()
+        return {} if config is None else config.roles
+
+    def _config(self) -> Config | None:
+        """Return the configuration of the workspace; None if it cannot be read."""
         try:
-            return load_config(self.workspace).roles
+            return load_config(self.workspace)
         except VictorError:
-            return {}
+            return None
 
     def _untrusted(self) -> str:
         """Return why the workspace is not trusted; empty if it is, or if the lists of its user cannot be read here."""
@@ -168,7 +173,7 @@ class ReadOnlyPort(Port):
             trusted=not untrusted,
             untrusted=untrusted,
             beside=owner.pid if owner is not None else None,
-            problems=tuple(await self._view.read(stored_problems, now)),
+            problems=tuple(await self._view.read(stored_problems, now, self._config())),
             **msgspec.structs.asdict(counts),
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Protocol
 
+from victor_engine.api.engine import RetentionInfo
 from victor_engine.api.insight import AttemptState, RunComparison, RunStats
 from victor_engine.api.marks import action, query
 from victor_engine.api.roles import Role
@@ -190,4 +191,17 @@ class RunsPort(Protocol):
     @action(role=Role.OPERATOR)
     async def discard_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo:
         """Discard a dead letter. The run stays failed. Raise ConflictError if the run is not a dead letter."""
+        ...
+
+    @query
+    async def retention(self) -> RetentionInfo:
+        """Return the rules of retention, whether they are in force, and the ended runs that they delete now."""
+        ...
+
+    @action(role=Role.ADMIN)
+    async def confirm_retention(self, digest: str) -> RetentionInfo:
+        """Confirm the rules of retention with a digest (`retention`). The engine then deletes history by them.
+
+        Raise ConflictError if the rules have changed since, or delete nothing.
+        """
         ...

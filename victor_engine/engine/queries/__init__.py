@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from victor_engine.api import Actor
 from victor_engine.clock import Clock
+from victor_engine.config import Config
 from victor_engine.engine.queries.reader import Reader, StoreReader
 from victor_engine.engine.queries.requests import NoneOf, RequestQueries, reach_all
 from victor_engine.engine.queries.runs import RunQueries
@@ -53,7 +53,7 @@ class Queries:
         clock: Clock,
         *,
         calendars: Callable[[], Calendars],
-        defaults: Callable[[], dict[str, Any]],
+        config: Callable[[], Config],
         roles: Callable[[], Mapping[str, tuple[str, ...]]],
         groups: Groups,
         anyone: Callable[[Actor], Awaitable[bool]],
@@ -71,8 +71,15 @@ class Queries:
         which no run can start here; without it, because no bindings are loaded, this is not checked.
         """
         return cls(
-            RunQueries(reader, clock, check_start),
-            ScheduleQueries(reader, clock, calendars, defaults, watched=watched, untrusted=untrusted),
+            RunQueries(reader, clock, lambda: config().retention, check_start),
+            ScheduleQueries(
+                reader,
+                clock,
+                calendars,
+                lambda: config().scheduler.defaults.as_block(),
+                watched=watched,
+                untrusted=untrusted,
+            ),
             RequestQueries(reader, roles, groups, anyone, clock, none_of),
             VersionQueries(
                 reader, clock, problems, migration_functions or NoFunctions(), declared, check_start

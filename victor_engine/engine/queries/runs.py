@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from victor_engine.api import (
     AttemptState,
     DeadLetterGroup,
     LogLine,
+    RetentionInfo,
     RunComparison,
     RunDetail,
     RunInfo,
@@ -17,7 +19,9 @@ from victor_engine.api import (
     RunStats,
 )
 from victor_engine.clock import Clock
+from victor_engine.domain.retention import Retention
 from victor_engine.engine.queries.reader import Reader
+from victor_engine.engine.retention_plan import describe
 from victor_engine.engine.run_comparison import attempt_state, compare_runs
 from victor_engine.runs.redrive import CheckStart
 from victor_engine.runs.run_plans import plan_runs
@@ -27,10 +31,17 @@ from victor_engine.store import queries
 class RunQueries:
     """The queries on runs."""
 
-    def __init__(self, reader: Reader, clock: Clock, check_start: CheckStart | None = None) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        clock: Clock,
+        rules: Callable[[], Retention],
+        check_start: CheckStart | None = None,
+    ) -> None:
         self._reader = reader
         self._check_start = check_start
         self._clock = clock
+        self._rules = rules
         self.paces = queries.Paces()
         """The typical durations of workflows, by version."""
 
@@ -62,6 +73,9 @@ class RunQueries:
 
     async def compare_runs(self, left: str, right: str) -> RunComparison:
         return await self._reader.read(compare_runs, left, right, self._clock.now(), self.paces)
+
+    async def retention(self) -> RetentionInfo:
+        return await describe(self._reader, self._rules(), self._clock.now())
 
     async def dead_letters(self, cause: str | None = None, run_limit: int = 20) -> list[DeadLetterGroup]:
         return await self._reader.read(queries.dead_letters, cause, run_limit)

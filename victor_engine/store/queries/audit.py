@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from victor_engine.events import ENGINE_DECISIONS, NO_DECISIONS
+from victor_engine.events import ENGINE_DECISIONS, NO_DECISIONS, EventKind
 
 
 class AskedRequest(NamedTuple):
@@ -111,15 +111,32 @@ class DecisionEvent(NamedTuple):
     data: str | None
 
 
+def decision_condition() -> tuple[str, list[str]]:
+    """Return the condition on a row `e` of `events` that `events.is_decision` states, with its values."""
+    no, engine = sorted(map(str, NO_DECISIONS)), sorted(map(str, ENGINE_DECISIONS))
+    return (
+        f"((e.actor IS NOT NULL AND e.kind NOT IN ({','.join('?' * len(no))}))"
+        f" OR (e.actor IS NULL AND e.name IN ({','.join('?' * len(engine))})))",
+        [*no, *engine],
+    )
+
+
+def pruned_facts(connection: sqlite3.Connection) -> Iterator[str]:
+    """Yield the records of the chain about history that was pruned."""
+    for (record,) in connection.execute(
+        "SELECT record FROM audit WHERE instr(record, ?) > 0 ORDER BY seq",
+        (f'"event":"{EventKind.HISTORY_PRUNED}"',),
+    ):
+        yield record
+
+
 def decision_events(connection: sqlite3.Connection, after: int) -> Iterator[DecisionEvent]:
     """Yield the events after a sequence number that `events.is_decision` accepts, in order."""
-    no, engine = sorted(map(str, NO_DECISIONS)), sorted(map(str, ENGINE_DECISIONS))
+    condition, values = decision_condition()
     for row in connection.execute(
         "SELECT e.seq, e.at, e.kind, e.actor, e.run_key, r.id, e.schedule_id, e.request_id, e.workflow, e.node_id,"
-        " e.data FROM events e LEFT JOIN runs r ON r.key = e.run_key WHERE e.seq > ?"
-        f" AND ((e.actor IS NOT NULL AND e.kind NOT IN ({','.join('?' * len(no))}))"
-        f" OR (e.actor IS NULL AND e.name IN ({','.join('?' * len(engine))}))) ORDER BY e.seq",
-        (after, *no, *engine),
+        f" e.data FROM events e LEFT JOIN runs r ON r.key = e.run_key WHERE e.seq > ? AND {condition} ORDER BY e.seq",
+        (after, *values),
     ):
         yield DecisionEvent(*row)
 

@@ -112,8 +112,8 @@ def earlier_digest(connection: sqlite3.Connection, last: Iterable[int]) -> str:
     return found.hexdigest()
 
 
-def prune(tx: Tx, before: int) -> tuple[int, str, int]:
-    """Delete the records from before an instant in microseconds, and keep the checkpoint.
+def prune(tx: Tx, before: int, limit: int | None = None) -> tuple[int, str, int]:
+    """Delete the records from before an instant in microseconds, at most `limit`, and keep the checkpoint.
 
     Return the sequence number and the digest of the last record that was deleted, and the number of deleted records.
     """
@@ -122,6 +122,8 @@ def prune(tx: Tx, before: int) -> tuple[int, str, int]:
     # Instants can go back, and the chain has no gaps: keep everything from the first record that is kept.
     (first,) = tx.execute("SELECT MIN(seq) FROM audit WHERE at >= ?", (before,)).fetchone()
     until = head.seq if first is None else first - 1
+    if limit is not None:
+        until = min(until, head.pruned_seq + limit)
     row = tx.execute("SELECT event_seq, digest FROM audit WHERE seq = ?", (until,)).fetchone()
     if row is None:
         return head.pruned_seq, head.pruned_digest, 0
