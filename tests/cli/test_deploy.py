@@ -127,6 +127,52 @@ def test_listings_and_starts_say_that_files_differ(victor: Victor) -> None:
     )
 
 
+def test_json_and_explanations_say_that_files_differ(victor: Victor) -> None:
+    assert victor("deploy", "--yes") == 0
+    assert victor("scheduler", "list", "--json") == 0
+    (schedule,) = json.loads(victor.out)
+    assert schedule["files"] == "in force"
+    write(victor, flow("2.0.0", 2))
+    for command in (("versions", "list", "w"), ("versions", "list"), ("scheduler", "list")):
+        assert victor(*command, "--json") == 0
+        assert [each["files"] for each in json.loads(victor.out)] == ["changed"]
+        assert "w: files changed: w 1.0.0 -> 2.0.0" in victor.err
+    assert victor("scheduler", "status", "--json") == 7
+    assert json.loads(victor.out)["files"] == {"changes": 1, "errors": 0, "undone": False}
+    assert victor("scheduler", "explain", schedule["id"]) == 0
+    assert "w: files changed: w 1.0.0 -> 2.0.0" in victor.err
+
+
+def test_a_workflow_without_a_schedule_that_is_in_no_file_is_named(victor: Victor) -> None:
+    write(victor, flow("1.0.0", 1).replace("    schedule: {every: 1h}\n", ""))
+    assert victor("deploy", "--yes") == 0
+    (victor.root / "workflows/w.yaml").unlink()
+    assert victor("plan") == 0
+    assert "w: files missing: it is in no file; version 1.0.0 stays in force" in victor.err
+
+
+def test_declarations_that_a_file_no_longer_has_are_named(victor: Victor) -> None:
+    more = "    deprecated: too slow\n    migrations: [{from: 0.9.0, steps: [{type: add_field, field: y, default: 1}]}]\n"
+    write(victor, flow("1.0.0", 1) + more)
+    assert victor("deploy", "--yes") == 0
+    assert victor("plan") == 0
+    assert "any more" not in victor.err
+    write(victor, flow("1.0.0", 1))
+    assert victor("plan") == 0
+    assert "w 1.0.0 stays deprecated (too slow), although its file does not say so any more" in victor.err
+    assert "victor versions restore w 1.0.0" in victor.err
+    assert "the migration 0.9.0 -> 1.0.0 stays registered, although its file" in victor.err
+    assert victor("versions", "restore", "w", "1.0.0") == 0
+    assert victor("plan") == 0
+    assert "stays deprecated" not in victor.err
+    write(victor, flow("1.0.0", 1) + more)
+    assert victor("deploy", "--yes") == 0
+    assert victor("versions", "deprecate", "w", "1.0.0", "--message", "by hand") == 0
+    write(victor, flow("1.0.0", 1))
+    assert victor("plan") == 0
+    assert "stays deprecated" not in victor.err
+
+
 def test_a_running_engine_starts_what_is_in_force_and_says_so(victor: Victor) -> None:
     assert victor("scheduler", "start", "--daemon") == 0
     try:

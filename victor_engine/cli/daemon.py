@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from victor_engine.api import ClockAhead, EngineInfo, Port
 from victor_engine.cli.access import access_lines
@@ -200,7 +201,8 @@ def status(ctx: click.Context, as_json: bool) -> None:
     async def work(port: Port) -> bool:
         info = await port.engine()
         if as_json:
-            print_json(info)
+            files = None if info.limited else await note_status(port, info.problems, trusted=info.trusted)
+            print_json({**msgspec.to_builtins(info), "files": files})
             return info.mode != "readonly"
         if info.mode == "readonly":
             print_line(f"no engine runs on {info.state_dir}; start one with: victor scheduler start")

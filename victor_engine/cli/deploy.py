@@ -134,6 +134,10 @@ def print_changes(found: DeploymentPlan) -> None:
         print_line(f"{SIGNS.get(change.kind, '*')} {change.text}")
     if not found.changes and not found.errors:
         print_line("no changes: the files and the versions in force are the same")
+    told = {change.workflow for change in found.changes}
+    for each in found.workflows:
+        if each.state == "missing" and each.workflow not in told:
+            print_note(f"{each.workflow}: files missing: {each.text}; version {each.version} stays in force")
     for problem in (*found.problems, *found.untrusted):
         print_note(describe(problem))
     if found.undone and found.last is not None:

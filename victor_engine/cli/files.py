@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
 
 from victor_engine.api import DeploymentInfo, DeploymentPlan, Port, ProblemInfo, ScheduleInfo, WorkflowFiles
 from victor_engine.cli.output import print_note
@@ -53,6 +57,18 @@ async def note_files(port: Port, workflows: Collection[str]) -> dict[str, Workfl
     return {each.workflow: each for each in found.workflows}
 
 
+async def with_files(
+    port: Port, items: Sequence[Struct], workflow: Callable[[Any], str]
+) -> list[dict[str, Any]]:
+    """Return structs as JSON values, each with the state of the files of its workflow under `files`."""
+    states = await note_files(port, {workflow(item) for item in items})
+    found: list[dict[str, Any]] = []
+    for item in items:
+        state = states.get(workflow(item))
+        found.append({**msgspec.to_builtins(item), "files": state.state if state is not None else None})
+    return found
+
+
 async def note_schedules(port: Port, schedules: Collection[ScheduleInfo]) -> None:
     """Print on standard error the workflows of schedules whose files differ, and the deprecated versions."""
     await note_files(port, {schedule.spec.workflow for schedule in schedules})
@@ -64,17 +80,18 @@ async def note_schedules(port: Port, schedules: Collection[ScheduleInfo]) -> Non
             )
 
 
-async def note_status(port: Port, known: Collection[ProblemInfo], *, trusted: bool) -> None:
+async def note_status(port: Port, known: Collection[ProblemInfo], *, trusted: bool) -> dict[str, Any] | None:
     """Print on standard error whether files and versions in force differ, with the errors that are not `known`.
 
-    `trusted` is whether the workspace is trusted; otherwise the caller has said so.
+    `trusted` is whether the workspace is trusted; otherwise the caller has said so. Return the numbers of differences
+    as JSON values; None if they are not known.
     """
     from victor_engine.definition.problem_messages import describe
 
     found = await compare(port)
     if isinstance(found, Unreadable):
         print_note(f"warning: the files could not be compared with the versions in force: {found}")
-        return
+        return None
     for problem in found.errors:
         if problem not in known:
             print_note(describe(problem))
@@ -86,6 +103,7 @@ async def note_status(port: Port, known: Collection[ProblemInfo], *, trusted: bo
         print_note(
             f"the files differ: {plural(len(found.changes), 'change')} not in force; to see them, run: victor plan"
         )
+    return {"changes": len(found.changes), "errors": len(found.errors), "undone": found.undone}
 
 
 async def check_start(port: Port, workflow: str, version: str | None, *, deploy: bool) -> None:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from victor_engine.api import FireInfo, Port, ScheduleInfo, SchedulePreview, ScheduleSpec
+from victor_engine.cli.files import note_files
 from victor_engine.cli.output import local, print_json, print_line, table, with_port
 from victor_engine.errors import UsageError
 
@@ -79,6 +80,7 @@ def explain(ctx: click.Context, schedule: str, at: str | None, as_json: bool) ->
             if end - start <= timedelta(minutes=1):
                 end = None
         found = await port.explain_schedule(schedule, start, end)
+        await note_files(port, {found.workflow})
         if as_json:
             print_json(found)
             return

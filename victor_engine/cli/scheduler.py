@@ -12,7 +12,7 @@ import click
 from victor_engine.api import Port, ScheduleInfo
 from victor_engine.cli.backfill import backfill
 from victor_engine.cli.daemon import install, start, status, stop
-from victor_engine.cli.files import note_schedules
+from victor_engine.cli.files import note_schedules, with_files
 from victor_engine.cli.output import (
     json_state,
     local,
@@ -57,7 +57,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
     async def work(port: Port) -> None:
         found = await port.schedules()
         if as_json:
-            print_json(found)
+            print_json(await with_files(port, found, lambda each: str(each.spec.workflow)))
             return
         rows = []
         for s in sorted(found, key=lambda s: (s.next_fire is None, s.next_fire, s.id)):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from victor_engine.api import Port
-from victor_engine.cli.files import note_files
+from victor_engine.cli.files import note_files, with_files
 from victor_engine.cli.migrate import history, migrate, undo
 from victor_engine.cli.output import local, print_json, print_line, print_note, span, table, with_port
 from victor_engine.cli.prune import prune
@@ -69,7 +69,10 @@ def list_(ctx: click.Context, workflow: str | None, only_notices: bool, as_json:
         found = await port.workflows(workflow, "notices" if only_notices else "all")
         shown = [v for info in found for v in info.versions if not only_notices or notice(v)]
         if as_json:
-            print_json(shown if only_notices else found)
+            if only_notices:
+                print_json(await with_files(port, shown, lambda each: str(each.workflow)))
+            else:
+                print_json(await with_files(port, found, lambda each: str(each.name)))
             return
         states = await note_files(port, {info.name for info in found})
         rows = [

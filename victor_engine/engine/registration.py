@@ -13,7 +13,7 @@ from victor_engine.api import ProblemInfo, ScheduleSpec
 from victor_engine.clock import to_us
 from victor_engine.config.settings import changed_settings
 from victor_engine.definition.checks.declared_twice import Declaration, declared_twice
-from victor_engine.engine import removed_workflows, schedule_checks
+from victor_engine.engine import dropped_declarations, removed_workflows, schedule_checks
 from victor_engine.engine.loaded_workspace import Workspace
 from victor_engine.engine.schedule_checks import declared, failed
 from victor_engine.errors import VictorError
@@ -130,6 +130,7 @@ def look(connection: sqlite3.Connection, workspace: Workspace) -> Changes:
             plan.undeclared.append(pieces[name])
     plan.vanished = removed_workflows.find(connection, search, set(pieces))
     plan.problems += plan.vanished.problems
+    plan.problems += dropped_declarations.find(connection, plan.good, search.may_be_in)
     before = meta.settings(connection)
     if before != workspace.settings:
         plan.settings = workspace.settings

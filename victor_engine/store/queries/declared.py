@@ -19,6 +19,15 @@ def deprecation(
     return message, successor, removal_at
 
 
+def deprecation_by_file(connection: sqlite3.Connection, definition_id: int) -> str | None:
+    """Return the message of a deprecation that a file declared, not a user; None if there is none."""
+    row = connection.execute(
+        "SELECT deprecated FROM definitions WHERE id = ? AND deprecated_by IS NULL AND removed IS NULL",
+        (definition_id,),
+    ).fetchone()
+    return None if row is None else row[0]
+
+
 def declared_spec(connection: sqlite3.Connection, schedule_id: str) -> ScheduleSpec | None:
     """Return the spec that a file declares for a schedule. None if no file does, or the schedule is removed."""
     row = connection.execute(
