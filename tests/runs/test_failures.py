@@ -139,6 +139,31 @@ async def test_the_successor_of_a_failure(
             assert (await bench.state(run))["errors"]["a"] == {"type": "Boom", "message": "no"}
 
 
+async def test_the_failure_of_a_node_goes_when_the_node_succeeds_later(tmp_path: Path) -> None:
+    text = """
+workflows:
+  w:
+    nodes:
+      - {id: a, type: compute, handler: h, on_error: note, next: [done]}
+      - {id: note, type: transform, transform: "why = errors.a.type", next: [other]}
+      - {id: other, type: compute, handler: h, error_strategy: continue, next: [a]}
+      - {id: done, type: transform, transform: "left = keys(errors)"}
+"""
+    tries = 0
+
+    def flaky(call: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        return bad(call) if tries == 1 else {"ok": tries}
+
+    async with Bench(tmp_path, Work(a=flaky, other=bad)) as bench:
+        run = await bench.start(text)
+        assert await bench.end(run) == "succeeded"
+        state = await bench.state(run)
+        assert (state["why"], state["left"]) == ("Boom", ["other"])
+        assert set(state["errors"]) == {"other"}
+
+
 async def test_error_strategy_retry_tries_three_times(tmp_path: Path) -> None:
     clock = FakeClock()
     async with Bench(tmp_path, Work(a=bad), clock) as bench:

@@ -38,6 +38,11 @@ class RejectedError(Exception):
         self.info = info
 
 
+def handles_failure(step: Step) -> bool:
+    """Return whether the run continues after a final failure of the step, with the failure under `errors`."""
+    return step.member is None and (step.node.on_error is not None or step.node.error_strategy == "continue")
+
+
 @dataclass(slots=True)
 class CurrentAttempt:
     """An attempt in progress. `attempt` is its handle after the commit of its begin."""
@@ -235,6 +240,10 @@ class StepRunner:
         or team does not change the position, because the containing step commits its own.
         """
         patch, reserved = done.patch.without_reserved()
+        if step.iteration > 1 and handles_failure(step) and "errors" not in patch.merge:
+            # The node has succeeded, so the failure of an earlier visit is over.
+            done = msgspec.structs.replace(done, patch=patch.then(Patch(drop={"errors": (step.node.id,)})))
+            patch = done.patch
         if reserved:
             done = msgspec.structs.replace(done, patch=patch, reserved=(*done.reserved, *reserved))
         if step.parent is not None:

@@ -317,7 +317,12 @@ def attempts(connection: sqlite3.Connection, run_key: int) -> tuple[AttemptInfo,
 def _changes(text: str | None) -> dict[str, Any]:
     """Return a patch for display: `set` and `merged` objects, and a list of `deleted` keys."""
     patch = Patch.from_json(text)
-    parts = {"set": dict(patch.set), "merged": dict(patch.merge), "deleted": list(patch.delete)}
+    dropped = [f"{key}.{name}" for key, names in patch.drop.items() for name in names]
+    parts = {
+        "set": dict(patch.set),
+        "merged": dict(patch.merge),
+        "deleted": [*patch.delete, *dropped],
+    }
     return {name: part for name, part in parts.items() if part}
 
 
