@@ -112,6 +112,23 @@ async def test_a_failed_child_fails_its_node_and_restart_starts_another(tmp_path
         assert (await child_of(bench, run)).id != (await child_of(bench, run, 2)).id
 
 
+async def test_dead_letters_of_parents_group_by_the_cause_of_the_child(tmp_path: Path) -> None:
+    codes = iter([7, 8, 7])
+
+    def boom(call: Any) -> Any:
+        code = next(codes)
+        raise NodeError(f"ended with exit code {code}", error_type="CommandFailed", exit_code=code)
+
+    async with Bench(tmp_path, Work(work=boom)) as bench:
+        await bench.define(CHILD)
+        for _ in range(3):
+            assert await bench.end(await bench.start(parent(), {"number": 1})) == "failed"
+        causes = await bench.all(
+            "SELECT COUNT(*) FROM dead_letters d JOIN dead_causes c ON c.id = d.cause_id GROUP BY c.id ORDER BY c.id"
+        )
+        assert causes == [(2,), (1,)]
+
+
 @pytest.mark.parametrize(
     ("keys", "end", "went"),
     [

@@ -91,3 +91,62 @@ def test_unknown_words_are_reported(word: str, severity: str | None, said: str) 
     assert [(p.severity, p.line, said in p.message) for p in found] == (
         [(severity, 4, True)] if severity else []
     )
+
+
+# --- the members that must succeed ---------------------------------------------------------------
+
+FLOW = """
+workflows:
+  w:
+    nodes:
+      - {id: t, type: team, team_formation: FORMATION, KEYS members: [{id: a}, {id: b}, {id: c}]}
+"""
+
+
+def broken(call: Any) -> Any:
+    raise NodeError("no", error_type="Boom")
+
+
+async def ended(path: Path, formation: str, keys: str, **work: Any) -> tuple[str, Any, list[str]]:
+    """Return the end of a run, the result of its team, and the warnings."""
+    async with Bench(path, Work(**work)) as bench:
+        run = await bench.start(FLOW.replace("FORMATION", formation).replace("KEYS", keys))
+        status = await bench.end(run)
+        rows = await bench.all("SELECT data FROM events WHERE kind = 'run.warning'")
+        return status, (await bench.state(run)).get("t"), [row[0] for row in rows]
+
+
+@pytest.mark.parametrize("formation", ["parallel", "sequential", "hierarchical"])
+async def test_enough_members_succeed(tmp_path: Path, formation: str) -> None:
+    work = {"t__a": {"x": 1}, "t__b": broken, "t__c": {"y": 1}}
+    for number, keys in enumerate(("min_success: 2,", "min_success: majority,")):
+        status, result, warnings = await ended(tmp_path / str(number), formation, keys, **work)
+        assert (status, result) == ("succeeded", {"a": {"x": 1}, "c": {"y": 1}})
+        assert "b: Boom: no" in warnings[0]
+    for number, keys in enumerate(("", "min_success: 3,", "min_success: all,"), 2):
+        status, result, _ = await ended(tmp_path / str(number), formation, keys, **work)
+        assert (status, result) == ("failed", None)
+
+
+async def test_the_first_of_a_hierarchy_must_succeed(tmp_path: Path) -> None:
+    assert (await ended(tmp_path, "hierarchical", "min_success: 1,", t__a=broken))[0] == "failed"
+
+
+async def test_a_consensus_counts_the_members_that_succeeded(tmp_path: Path) -> None:
+    yes = {"vote": "yes"}
+    _, result, _ = await ended(tmp_path, "consensus", "min_success: 2,", t__a=yes, t__b=broken, t__c=yes)
+    assert (result["consensus"], result["agreed"]) == ("yes", ["a", "c"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ("min_success: 4,", "min_success is 4, and the team has 3 members"),
+        ("min_success: 0,", "must be at least 1"),
+        ("min_success: most,", "a number of members, majority or all"),
+        ("formation: pipeline, min_success: 2,", "has no meaning in a pipeline"),
+    ],
+)
+def test_a_min_success_that_cannot_be_is_refused(keys: str, message: str) -> None:
+    found = load_text(FLOW.replace("team_formation: FORMATION,", "").replace("KEYS", keys))
+    assert [message in problem.message for problem in found.problems] == [True]

@@ -82,6 +82,7 @@ BY_TYPE: dict[str, frozenset[str]] = {
             "formation",
             "members",
             "total_tool_budget",
+            "min_success",
             "merge_strategy",
             "merge_mode",
             "inputs",

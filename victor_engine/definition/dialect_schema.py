@@ -93,6 +93,9 @@ _SHAPES: dict[str, dict[str, Any]] = {
     },
 }
 _TYPE_SHAPES: dict[str, dict[str, Any]] = {
+    "team": {
+        "min_success": {"anyOf": [{"enum": ["majority", "all"]}, {"type": "integer", "minimum": 1}]},
+    },
     "wait": {
         "for": _DURATION,
         "seconds": _DURATION,

@@ -230,7 +230,10 @@ class TeamMember:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeamNode(Node):
-    """Several agents that work on one goal, in a formation."""
+    """Several agents that work on one goal, in a formation.
+
+    `min_success` is the number of members that must succeed, `majority`, or None for all.
+    """
 
     type: ClassVar[str] = "team"
 
@@ -238,6 +241,7 @@ class TeamNode(Node):
     team_formation: str = "sequential"
     members: tuple[TeamMember, ...] = ()
     total_tool_budget: int | None = None
+    min_success: int | str | None = None
     merge_strategy: str = "dict"
     merge_mode: str = "team_wins"
     inputs: Mapping[str, Any] = field(default_factory=dict)

@@ -14,20 +14,20 @@ from victor_engine.definition.expressions.expression import FunctionRegistry, ev
 from victor_engine.definition.model import Node, WorkflowDefinition
 from victor_engine.errors import ConfigError, ExpressionLimitError, NodeError
 from victor_engine.graph_walk import team
-from victor_engine.graph_walk.effects import Done, Effects, Onward, Position, Step, StepHistory
+from victor_engine.graph_walk.effects import (
+    Done,
+    Effects,
+    Onward,
+    Position,
+    Step,
+    StepFailedError,
+    StepHistory,
+)
 from victor_engine.graph_walk.node_steps import error_info, node_call, work_done
 from victor_engine.store.patch import Patch
 from victor_engine.work.calls import RunIdentity
 from victor_engine.work.evaluation import Evaluator
 from victor_engine.work.retry import delay_before_retry
-
-
-class StepFailedError(Exception):
-    """A step has failed after its last attempt. The failure is committed."""
-
-    def __init__(self, info: ErrorInfo) -> None:
-        super().__init__(info.message)
-        self.info = info
 
 
 class RejectedError(Exception):

@@ -62,6 +62,8 @@ def child_done(definition: WorkflowDefinition, node: SubWorkflowNode, child: Chi
             + f": {error.type}: {error.message}",
             error_type="ChildRunError",
             bases=(error.type,),
+            exit_code=error.exit_code,  # with the message, it makes the cause of the child that of its parent
+            http_status=error.http_status,
         )
     result = {key: value for key, value in end.state.items() if key not in (SECRETS, RUN)}
     settings: dict[str, Any] = {}

@@ -176,6 +176,14 @@ class ChildEnd:
     error: ErrorInfo | None = None
 
 
+class StepFailedError(Exception):
+    """A step has failed after its last attempt. The failure is committed."""
+
+    def __init__(self, info: ErrorInfo) -> None:
+        super().__init__(info.message)
+        self.info = info
+
+
 class Effects(Protocol):
     """The environment of one run. Each method may raise `asyncio.CancelledError`."""
 

@@ -15,8 +15,8 @@ from victor_engine.api import ErrorInfo
 from victor_engine.definition.model import Node, ParallelNode, TeamNode
 from victor_engine.errors import NodeError
 from victor_engine.graph_walk import team
-from victor_engine.graph_walk.attempts import RejectedError, StepFailedError, StepRunner
-from victor_engine.graph_walk.effects import Done, Position, Step
+from victor_engine.graph_walk.attempts import RejectedError, StepRunner
+from victor_engine.graph_walk.effects import Done, Position, Step, StepFailedError
 from victor_engine.graph_walk.node_steps import error_info
 from victor_engine.store.patch import EMPTY, Patch
 
@@ -113,9 +113,9 @@ class ConcurrentSteps(StepRunner, ABC):
         attempt = await self.effects.begin(step, number, f"team: {node.team_formation}")
 
         def join(
-            branches: list[Callable[[], Awaitable[Done]]],
+            branches: list[Callable[[], Awaitable[Done]]], tolerate: int
         ) -> Awaitable[list[Done | BaseException | None]]:
-            return self._joined(step, branches, len(branches), 0, self._limit(node))
+            return self._joined(step, branches, len(branches), tolerate, self._limit(node))
 
         async def turn(member_id: str, extra: Mapping[str, Any]) -> Done:
             member_step = Step(node, step.iteration, parent=node.id, member=member_id)
@@ -128,7 +128,12 @@ class ConcurrentSteps(StepRunner, ABC):
             )
 
         try:
-            result = await team.run_formation(node, turn, join)
+            result, failures = await team.run_formation(node, turn, join)
+            if failures:
+                named = "; ".join(f"{name}: {why}" for name, why in failures.items())
+                self.effects.warn(
+                    node.id, f"members failed, and enough succeeded: {named}", members=[*failures]
+                )
             patch = team.patch(node, result, state)
             done = Done(patch, node.next, result=result, reserved=team.reserved(node, result))
             self._warn_collisions(node.id, team.collisions(node, result))

@@ -7,6 +7,8 @@
 | parallel | all at once | by member |
 | hierarchical | the first, then all others at once with its result as `plan` | by member |
 | consensus | all at once, then the most frequent result (or its `vote`, `decision`) | agreement |
+
+All members must succeed, or as many as `min_success` says.
 """
 
 from __future__ import annotations
@@ -18,12 +20,13 @@ from typing import Any
 from victor_engine import jsonio
 from victor_engine.definition.model import TeamMember, TeamNode
 from victor_engine.errors import NodeError
-from victor_engine.graph_walk.effects import Done, Step
+from victor_engine.graph_walk.effects import Done, Step, StepFailedError
 from victor_engine.reserved import is_reserved, reserved_in
 from victor_engine.store.patch import Patch
 
 Turn = Callable[[str, Mapping[str, Any]], Awaitable[Done]]
-Join = Callable[[list[Callable[[], Awaitable[Done]]]], Awaitable[list[Done | BaseException | None]]]
+Join = Callable[[list[Callable[[], Awaitable[Done]]], int], Awaitable[list[Done | BaseException | None]]]
+"""Runs branches until all have ended or more than a number of them have failed."""
 
 BALLOT_KEYS = ("vote", "decision", "verdict", "answer")
 """The keys of the vote in the result of a member, for a consensus."""
@@ -53,35 +56,72 @@ def budget(node: TeamNode, member: TeamMember) -> int | None:
     return max(0, (node.total_tool_budget - taken) // without)
 
 
-async def run_formation(node: TeamNode, turn: Turn, join: Join) -> Any:
-    """Let the members work in the formation of the node. Return the result of the team."""
+def tolerated(node: TeamNode) -> int:
+    """Return how many members can fail."""
+    total = len(node.members)
+    if node.min_success is None:
+        return 0
+    return total - (total // 2 + 1 if node.min_success == "majority" else min(int(node.min_success), total))
+
+
+async def run_formation(node: TeamNode, turn: Turn, join: Join) -> tuple[Any, dict[str, str]]:
+    """Let the members work in the formation of the node.
+
+    Return the result of the team, and the messages of the members that failed. Raise StepFailedError if too many
+    members failed, or the first member of a hierarchy.
+    """
     ids = [member.id for member in node.members]
     if node.team_formation in ("sequential", "pipeline"):
-        results: dict[str, Any] = {}
-        last: Any = None
-        for member_id in ids:
-            if node.team_formation == "pipeline":
-                extra = {"previous": last} if results else {}
-            else:
-                extra = {"previous": dict(results)} if results else {}
-            last = (await turn(member_id, extra)).result
-            results[member_id] = last
-        return last if node.team_formation == "pipeline" else results
+        return await _in_turn(node, ids, turn)
+    tolerate = tolerated(node)
     if node.team_formation == "hierarchical":
         plan = (await turn(ids[0], {})).result
-        return {ids[0]: plan, **await _concurrently(ids[1:], {"plan": plan}, turn, join)}
-    together = await _concurrently(ids, {}, turn, join)
-    return _consensus(node, together) if node.team_formation == "consensus" else together
+        others, failures = await _concurrently(ids[1:], {"plan": plan}, turn, join, tolerate)
+        return {ids[0]: plan, **others}, failures
+    together, failures = await _concurrently(ids, {}, turn, join, tolerate)
+    return (_consensus(node, together) if node.team_formation == "consensus" else together), failures
 
 
-async def _concurrently(ids: list[str], extra: Mapping[str, Any], turn: Turn, join: Join) -> dict[str, Any]:
+async def _in_turn(node: TeamNode, ids: list[str], turn: Turn) -> tuple[Any, dict[str, str]]:
+    """Let the members work one after another. A later member does not get the result of one that failed."""
+    pipeline, tolerate = node.team_formation == "pipeline", tolerated(node)
+    results: dict[str, Any] = {}
+    failures: dict[str, str] = {}
+    last: Any = None
+    for member_id in ids:
+        previous = last if pipeline else dict(results)
+        try:
+            last = (await turn(member_id, {"previous": previous} if results else {})).result
+        except StepFailedError as failure:
+            failures[member_id] = _why(failure)
+            if len(failures) > tolerate:
+                raise
+            continue
+        results[member_id] = last
+    return (last if pipeline else results), failures
+
+
+async def _concurrently(
+    ids: list[str], extra: Mapping[str, Any], turn: Turn, join: Join, tolerate: int
+) -> tuple[dict[str, Any], dict[str, str]]:
     if not ids:
-        return {}
-    results = await join([partial(turn, member_id, extra) for member_id in ids])
-    for result in results:
+        return {}, {}
+    results = await join([partial(turn, member_id, extra) for member_id in ids], tolerate)
+    failures: dict[str, str] = {}
+    for member_id, result in zip(ids, results, strict=True):
         if isinstance(result, BaseException):
-            raise result
-    return {i: r.result for i, r in zip(ids, results, strict=True) if isinstance(r, Done)}
+            failures[member_id] = _why(result)
+            if len(failures) > tolerate or not isinstance(result, StepFailedError):
+                raise result
+    return {i: r.result for i, r in zip(ids, results, strict=True) if isinstance(r, Done)}, failures
+
+
+def _why(failure: BaseException) -> str:
+    return (
+        f"{failure.info.type}: {failure.info.message}"
+        if isinstance(failure, StepFailedError)
+        else str(failure)
+    )
 
 
 def _consensus(node: TeamNode, results: Mapping[str, Any]) -> dict[str, Any]:

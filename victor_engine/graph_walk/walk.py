@@ -33,9 +33,9 @@ from victor_engine.definition.model import (
     WaitNode,
 )
 from victor_engine.errors import NodeError
-from victor_engine.graph_walk.attempts import CurrentAttempt, RejectedError, StepFailedError
+from victor_engine.graph_walk.attempts import CurrentAttempt, RejectedError
 from victor_engine.graph_walk.child_steps import child_done, child_inputs, child_started
-from victor_engine.graph_walk.effects import Done, Position, Step
+from victor_engine.graph_walk.effects import Done, Position, Step, StepFailedError
 from victor_engine.graph_walk.node_steps import (
     choose_branch,
     error_info,

@@ -122,11 +122,38 @@ def read_team(reader: Reader, common: dict[str, Any]) -> Node:
         team_formation=reader.one_of(key, TEAM_FORMATIONS, "sequential") if key else "sequential",
         members=tuple(members),
         total_tool_budget=reader.whole("total_tool_budget", None),
+        min_success=_min_success(reader, len(members)),
         merge_strategy=_word(reader, "merge_strategy", TEAM_MERGE_STRATEGIES, "dict"),
         merge_mode=_word(reader, "merge_mode", TEAM_MERGE_MODES, "team_wins"),
         inputs=reader.mapping("inputs"),
         input_mapping=reader.input_mapping(),
     )
+
+
+def _min_success(reader: Reader, members: int) -> int | str | None:
+    """Return the number of members that must succeed, `majority`, or None for all."""
+    value = reader.data.get("min_success")
+    if value is None or value == "all":
+        return None
+    place = reader.place("min_success")
+    if value == "majority":
+        found: int | str | None = value
+    elif isinstance(value, int) and not isinstance(value, bool):
+        found = reader.whole("min_success", None, 1)
+        if found is not None and value > members:
+            reader.problems.error(
+                place, f"{reader.what}: min_success is {value}, and the team has {members} members"
+            )
+    else:
+        reader.wrong("min_success", "a number of members, majority or all")
+        return None
+    if reader.data.get("team_formation", reader.data.get("formation")) == "pipeline":
+        reader.problems.error(
+            place,
+            f"{reader.what}: min_success has no meaning in a pipeline, where each member needs the one before it",
+            "Remove min_success, or choose another team_formation",
+        )
+    return found
 
 
 def _word(reader: Reader, key: str, allowed: tuple[str, ...], default: str) -> str:
