@@ -11,6 +11,7 @@ from victor_engine.domain.statuses import BackfillStatus, FireOutcome, schedule_
 from victor_engine.domain.transitions import ScheduleCommand, schedule_refusal
 
 UpstreamEnd = Literal["success", "failure", "completion"]
+Require = Literal["all", "any", "complete"]
 Period = Literal["exact", "hour", "day", "week", "month"]
 BreachKind = Literal["start_within", "finish_within", "finish_by"]
 Overlap = Literal["skip", "buffer_one", "buffer_all", "cancel_running", "allow"]
@@ -24,13 +25,14 @@ class After(Struct, frozen=True, omit_defaults=True):
     `on` selects the outcomes: success is succeeded, failure is failed or rejected, completion is any.
     If `require` is `all`, each workflow must have finished with such an outcome since the last fire, within
     `within` seconds of each other, and in the same `period` (by the nominal instant of the upstream run in
-    the time zone of the schedule; `exact` requires the same nominal instant). `take` maps keys of the state
+    the time zone of the schedule; `exact` requires the same nominal instant). If it is `complete`, all runs of the fires
+    of each workflow in the `period` must have finished with such an outcome. `take` maps keys of the state
     of the new run to `key` or `workflow.key` of the final state of the upstream run; a trailing `?` makes a
     key optional.
     """
 
     workflows: tuple[str, ...]
-    require: Literal["all", "any"] = "all"
+    require: Require = "all"
     on: UpstreamEnd = "success"
     within: float | None = None
     period: Period | None = None

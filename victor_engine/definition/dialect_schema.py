@@ -175,7 +175,7 @@ SCHEDULE: dict[str, Any] = {
                     "required": ["workflows"],
                     "properties": {
                         "workflows": _NAMES,
-                        "require": {"enum": ["all", "any"]},
+                        "require": {"enum": ["all", "any", "complete"]},
                         "on": {"enum": ["success", "failure", "completion"]},
                         "within": _DURATION,
                         "period": {"enum": ["exact", "hour", "day", "week", "month", True, False]},

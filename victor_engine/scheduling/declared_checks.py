@@ -67,6 +67,12 @@ def past_times(specs: Mapping[str, ScheduleSpec], now: datetime) -> Iterator[tup
     yield from over.items()
     for workflow, spec in sorted(specs.items()):
         for upstream in spec.after.workflows if spec.after is not None else ():
+            if spec.after is not None and spec.after.require == "complete" and upstream not in specs:
+                yield (
+                    workflow,
+                    f"schedule.after: {upstream} declares no schedule, and require: complete needs one: add it, or no "
+                    "period is complete",
+                )
             if upstream in over:
                 yield (
                     workflow,

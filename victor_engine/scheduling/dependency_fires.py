@@ -7,36 +7,37 @@ repeats a fire.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from victor_engine import jsonio
 from victor_engine.api import After, ScheduleSpec, UpstreamState
 from victor_engine.clock import from_us
-from victor_engine.domain.statuses import FINAL_RUN_STATUSES, RunStatus
 from victor_engine.run_instant import instant_in, instant_of_fire
+from victor_engine.scheduling import complete_periods
 from victor_engine.scheduling import stored_schedules as ops
+from victor_engine.scheduling.complete_periods import COUNTS, DONE, Period, Progress
 from victor_engine.scheduling.describe import elapsed, listed
 from victor_engine.scheduling.fires import Cause, Firing
 from victor_engine.scheduling.spec_clauses import period_of
 from victor_engine.scheduling.stored_schedules import ScheduleRow
+from victor_engine.scheduling.timezones import get_zone
 from victor_engine.scheduling.timing import Nominal
 from victor_engine.store.db import Tx
+from victor_engine.store.exclusion import Excluded, nothing_excluded
+from victor_engine.store.locks import Root
 from victor_engine.store.queries import schedule_runs
+from victor_engine.store.queries.ids import Source
 from victor_engine.store.queries.schedule_runs import Ended
 from victor_engine.store.repositories import dependencies, schedules
 from victor_engine.store.repositories.dependencies import Arrival
 from victor_engine.store.state import given_state, run_state
+from victor_engine.text import plural
 
 KEPT_PERIODS = 500
 """The most incomplete periods of one schedule. Older periods are dropped."""
-
-COUNTS = {
-    "success": frozenset({RunStatus.SUCCEEDED}),
-    "failure": frozenset({RunStatus.FAILED, RunStatus.REJECTED}),
-    "completion": FINAL_RUN_STATUSES,
-}
-"""The final statuses of an upstream run that count, by the value of `on`."""
 
 
 def run_ended(firing: Firing, run_key: int, ended: Ended, status: str) -> None:
@@ -56,11 +57,74 @@ def run_ended(firing: Firing, run_key: int, ended: Ended, status: str) -> None:
         period = period_of(after.period, nominal, row.timing.zone)
         arrival = Arrival(ended.workflow, run_key, status, tx.now_us)
         dependencies.arrive(tx, row.id, period, arrival)
+        if after.require == "complete":
+            _fire_if_complete(firing, row, after, period, nominal)
+            dependencies.keep_newest(tx, row.id, KEPT_PERIODS)
+            continue
         arrived = _arrived(tx, row, after, period)
         if after.require == "any" or len(arrived) == len(after.workflows):
             _fire(firing, row, after, period, arrived, ended.id)
         elif period:
             dependencies.keep_newest(tx, row.id, KEPT_PERIODS)
+
+
+def _progress(
+    source: Source, after: After, found: Period, excluded: Excluded | None = None
+) -> dict[str, Progress]:
+    return {name: complete_periods.progress(source, after, name, found, excluded) for name in after.workflows}
+
+
+def _fire_if_complete(firing: Firing, row: ScheduleRow, after: After, period: str, nominal: datetime) -> None:
+    """Fire a schedule with `require: complete` if the period of each upstream workflow is complete."""
+    assert after.period is not None
+    found = _progress(firing.tx, after, Period(after.period, period, nominal, row.timing.zone))
+    if not all(each.complete for each in found.values()):
+        return
+    newest = {name: each.fires[-1] for name, each in found.items()}
+    arrived = {
+        name: (fire.run_key, str(fire.status), fire.ended_at or 0)
+        for name, fire in newest.items()
+        if fire.run_key is not None
+    }
+    words = listed([f"{plural(len(each.fires), 'run')} of {name}" for name, each in found.items()])
+    words = f"{words} {DONE[after.on]}"
+    first = min((fire for each in found.values() for fire in each.fires), key=lambda fire: fire.nominal)
+    last = max(newest.values(), key=lambda fire: fire.nominal)
+    begin = instant_in(jsonio.loads(given_state(firing.tx.connection, first.run_key or 0))).get(
+        "interval_start"
+    )
+    _fire(firing, row, after, period, arrived, str(last.run_id), words, begin)
+
+
+def fire_complete(firing: Firing, schedule_ids: Sequence[str]) -> None:
+    """Fire the schedules with `require: complete` whose periods became complete without the end of a run."""
+    for schedule_id in sorted(schedule_ids):
+        firing.tx.lock(Root.SCHEDULE, schedule_id)
+        row = ops.find(firing.tx, schedule_id)
+        if row is None or row.removed or row.spec.after is None or not _in_force(row, firing.tx.now):
+            continue
+        for period, run_key in dependencies.open_periods(firing.tx, schedule_id):
+            nominal = from_us(schedule_runs.ended(firing.tx, run_key).nominal)
+            _fire_if_complete(firing, row, row.spec.after, period, nominal)
+
+
+def complete_now(source: sqlite3.Connection, excluded: Excluded) -> list[str]:
+    """Return the schedules with `require: complete` that have a complete period and have not fired for it."""
+    found = []
+    for schedule_id in schedules.completing(source):
+        row = ops.get(source, schedule_id, excluded=excluded)
+        after = row.spec.after
+        for period, run_key in dependencies.open_periods(source, schedule_id):
+            if after is None or after.period is None:
+                continue
+            nominal = from_us(schedule_runs.ended(source, run_key).nominal)
+            span = Period(after.period, period, nominal, row.timing.zone)
+            if span.name == period_of(after.period, nominal, row.timing.zone) and all(
+                each.complete for each in _progress(source, after, span, excluded).values()
+            ):
+                found.append(schedule_id)
+                break
+    return found
 
 
 def _in_force(row: ScheduleRow, now: datetime) -> bool:
@@ -90,11 +154,17 @@ def _fire(
     period: str,
     arrived: dict[str, tuple[int, str, int]],
     last_run: str,
+    words: str = "",
+    begin: str | None = None,
 ) -> None:
+    """Fire a schedule. `arrived` has the newest run of each upstream workflow: key, status, end.
+
+    `begin` is the start of the data interval, if it is not that of the newest run.
+    """
     tx = firing.tx
     dependencies.forget(tx, row.id, period)
     runs = {name: schedule_runs.ended(tx, key) for name, (key, _, _) in arrived.items()}
-    words = listed(
+    words = words or listed(
         [f"{name} {arrived[name][1]} (run {runs[name].id})" for name in after.workflows if name in runs]
     )
     state, error = taken_state(tx, after, {name: key for name, (key, _, _) in arrived.items()})
@@ -106,7 +176,10 @@ def _fire(
         state=state,
         parent_key=latest[0],
         nominal_us=nominal,
-        instant=_instant(tx, row, {arrived[name][0]: run.nominal for name, run in runs.items()}, period),
+        instant={
+            **_instant(tx, row, {arrived[name][0]: run.nominal for name, run in runs.items()}, period),
+            **({"interval_start": begin} if begin is not None else {}),
+        },
         error=error,
     )
     firing.fire(row, Nominal(tx.now, period or f"run:{last_run}", 0), None, cause)
@@ -166,7 +239,11 @@ def _dig(state: Any, path: str) -> tuple[Any, bool]:
 
 
 def upstream_states(
-    source: sqlite3.Connection, schedule_id: str, spec: ScheduleSpec, now: datetime
+    source: sqlite3.Connection,
+    schedule_id: str,
+    spec: ScheduleSpec,
+    now: datetime,
+    excluded: Excluded = nothing_excluded,
 ) -> list[UpstreamState]:
     """Return the state of each upstream workflow in the newest period since the last fire of a schedule."""
     after = spec.after
@@ -174,6 +251,8 @@ def upstream_states(
         return []
     newest = dependencies.newest_period(source, schedule_id)
     seen = schedule_runs.arrivals(source, schedule_id, newest or "")
+    if after.require == "complete":
+        return _complete_states(source, schedule_id, after, get_zone(spec.timezone), now, excluded)
     want = {"success": "success", "failure": "failure", "completion": "end"}[after.on]
     found = []
     for name in after.workflows:
@@ -185,3 +264,29 @@ def upstream_states(
         else:
             found.append(UpstreamState(name, False, f"waits for its next {want}"))
     return found
+
+
+def _complete_states(
+    source: sqlite3.Connection,
+    schedule_id: str,
+    after: After,
+    zone: ZoneInfo,
+    now: datetime,
+    excluded: Excluded,
+) -> list[UpstreamState]:
+    """Return the state of each upstream workflow in the newest period with an ended run, or in the present one."""
+    assert after.period is not None
+    periods = dict(dependencies.open_periods(source, schedule_id))
+    newest = dependencies.newest_period(source, schedule_id)
+    instant = now if newest is None else from_us(schedule_runs.ended(source, periods[newest]).nominal)
+    found = _progress(
+        source, after, Period(after.period, period_of(after.period, instant, zone), instant, zone), excluded
+    )
+    states = []
+    for name, each in found.items():
+        last = each.fires[-1] if each.fires else None
+        at = from_us(last.ended_at) if last is not None and last.ended_at is not None else None
+        states.append(
+            UpstreamState(name, each.complete, each.text, last.run_id if last is not None else None, at)
+        )
+    return states

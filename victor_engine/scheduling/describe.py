@@ -183,6 +183,9 @@ def after_words(after: After) -> str:
     ended = {"success": f"{has} succeeded", "failure": f"{has} failed", "completion": f"{has} ended"}[
         after.on
     ]
+    if after.require == "complete":
+        several_words = {"success": "succeeded", "failure": "failed", "completion": "ended"}[after.on]
+        return f"after all runs of {names} of the same {after.period} have {several_words}"
     words = f"after {names} {ended}"
     if after.period is not None:
         words += " for the same instant" if after.period == "exact" else f" for the same {after.period}"

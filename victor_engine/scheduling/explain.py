@@ -118,7 +118,7 @@ def _present(answer: _Answer) -> str:
         limit = row.spec.pause_after_failures
         more = f"; the schedule pauses after {limit}" if limit is not None else ""
         answer.add(f"{row.failures} failed runs in a row{more}", "warn")
-    for state in dependency_fires.upstream_states(answer.source, row.id, row.spec, now):
+    for state in dependency_fires.upstream_states(answer.source, row.id, row.spec, now, answer.excluded):
         answer.add(f"{state.workflow}: {state.text}", "good" if state.met else "warn", state.at)
     recent = fires_of(answer.source, row.id, 5)
     if not recent:
@@ -151,7 +151,9 @@ def _headline(answer: _Answer) -> str:
         return f"the engine has been draining since {since}, by {drained.by}{note}; no runs start"
     if row.spec.after is not None:
         waiting = [
-            s for s in dependency_fires.upstream_states(answer.source, row.id, row.spec, now) if not s.met
+            s
+            for s in dependency_fires.upstream_states(answer.source, row.id, row.spec, now, answer.excluded)
+            if not s.met
         ]
         return f"it depends on other workflows and waits for {', '.join(s.workflow for s in waiting)}"
     nominal = row.timing.next_after(max(row.cursor, now))

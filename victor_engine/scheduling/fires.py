@@ -51,6 +51,8 @@ class Firing:
     created: list[tuple[int, int]] = field(default_factory=list)
     cancels: list[int] = field(default_factory=list)
     has_expectations: bool = False
+    left_out: bool = False
+    """Whether a fire was decided without a run."""
     batch: FireBatch | None = None
     """The rows of several schedules that are decided together, until `flush` writes them."""
     _starts: dict[tuple[str, str | None], Start] = field(default_factory=dict)
@@ -137,6 +139,7 @@ class Firing:
         run_key: int | None = None,
         run_id: str | None = None,
     ) -> None:
+        self.left_out = self.left_out or run_key is None
         if self.batch is not None:
             self.batch.record(row, nominal, outcome, reason, run_key, run_id)
         else:

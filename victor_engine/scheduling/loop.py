@@ -15,6 +15,7 @@ from victor_engine.events import EventKind
 from victor_engine.scheduling import (
     backfill,
     clock_changes,
+    dependency_fires,
     downtime,
     expectation_checks,
     policy,
@@ -77,6 +78,8 @@ class SchedulerLoop:
         self._on_cancel = on_cancel
         self._excluded = excluded
         self._due = DueTimes()
+        self._periods_changed = True
+        """Whether a period can be complete that was not, without the end of a run."""
         self._specs = ops.SpecCache(excluded)
         self._ahead = ReadAhead(store, clock, self._specs, self._due, excluded)
         self._timer = LoopClock(clock)
@@ -126,6 +129,7 @@ class SchedulerLoop:
             self._on_cancel(key)
         if firing.created:
             self._on_runs(firing.created)
+        self._periods_changed = self._periods_changed or firing.left_out
         if firing.has_expectations:
             self._timer.wake.set()
 
@@ -143,6 +147,7 @@ class SchedulerLoop:
             await self._ahead.follow_calendars()
             self._due.replace(await self.store.read(schedules.due))
         self._next_expectation = await self.store.read(expectations.next_due)
+        self._periods_changed = True
         self._timer.wake.set()
 
     async def _follow_clock(self) -> None:
@@ -174,6 +179,7 @@ class SchedulerLoop:
             try:
                 await self._follow_clock()
                 await self.fire_due()
+                await self._fire_complete()
                 await self.check_expectations()
                 await self._ahead.read()
                 failures = 0
@@ -240,6 +246,21 @@ class SchedulerLoop:
         for schedule, due in next_due:
             self._ahead.fires.pop(schedule, None)
             self._due.set(schedule, due)
+
+    async def _fire_complete(self) -> None:
+        """Fire the schedules whose upstream periods became complete without the end of a run, for example by a skip."""
+        if not self._periods_changed:
+            return
+        self._periods_changed = False
+        found = await self.store.read(lambda c: dependency_fires.complete_now(c, self._excluded))
+        if found:
+
+            def transition(tx: Tx) -> Firing:
+                firing = self.firing(tx)
+                dependency_fires.fire_complete(firing, found)
+                return firing
+
+            self.committed(await self.store.write(transition))
 
     async def check_expectations(self) -> None:
         """Write an event for each expectation that is due and not met."""

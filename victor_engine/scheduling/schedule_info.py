@@ -62,7 +62,9 @@ def _complete(
     if info.id in unfinished:
         changes["backfill"] = unfinished[info.id]
     if info.spec.after is not None:
-        changes["upstream"] = tuple(dependency_fires.upstream_states(source, info.id, info.spec, now))
+        changes["upstream"] = tuple(
+            dependency_fires.upstream_states(source, info.id, info.spec, now, excluded)
+        )
     next_fire = info.next_fire
     if info.paused is not None:
         changes["next_fire"] = next_fire = _after_pause(source, info, excluded)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
-from victor_engine.api import After, Expect, Period, ScheduleSpec, UpstreamEnd
+from victor_engine.api import After, Expect, Period, Require, ScheduleSpec, UpstreamEnd
 from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.definition.reader import parse_duration
 from victor_engine.errors import UsageError
@@ -58,7 +58,7 @@ def read_after(value: Any) -> After:
     within = value.get("within")
     return After(
         workflows=_names(value["workflows"]),
-        require=_one_of("require", value.get("require", "all"), ("all", "any")),
+        require=_one_of("require", value.get("require", "all"), get_args(Require)),
         on=_one_of("on", value.get("on", "success"), get_args(UpstreamEnd)),
         within=None if within is None else duration(within),
         period=None if period in (None, False) else _one_of("period", period, get_args(Period)),
@@ -90,6 +90,8 @@ def check_after(workflow: str, after: After) -> None:
         raise UsageError(f"after.within must be more than 0 seconds, not {after.within:g}")
     if after.require == "any" and (after.within is not None or after.period is not None):
         raise UsageError("after.within and after.period need require: all")
+    if after.require == "complete" and (after.period in (None, "exact") or after.within is not None):
+        raise UsageError("require: complete needs after.period hour, day, week or month, and no after.within")
     for key, source in after.take.items():
         # The first part of a key with a dot is a workflow only if it is one of `workflows`.
         if key.startswith("_") or not source.rstrip("?"):

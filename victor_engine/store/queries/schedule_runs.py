@@ -128,6 +128,36 @@ def runs_of_fires(
     return {(local, fold): (status, run_id) for local, fold, status, run_id in rows}
 
 
+class PeriodFire(NamedTuple):
+    """A fire with its run, if it has one. `nominal` is that of the run, in microseconds; `ended_at` too."""
+
+    local: str
+    outcome: str
+    nominal: int
+    run_key: int | None
+    run_id: str | None
+    status: str | None
+    ended_at: int | None
+
+
+_PERIOD_FIRE = (
+    "SELECT f.local, f.outcome, COALESCE(r.nominal, f.nominal), r.key, r.id, r.status, r.finished_at"
+    " FROM fires f LEFT JOIN runs r ON r.key = f.run_key WHERE f.schedule_id = ?"
+)
+
+
+def fires_by_wall_time(source: Source, schedule_id: str, first: str, end: str) -> list[PeriodFire]:
+    """Return the fires of a schedule with its own times whose wall time is from `first` to before `end`."""
+    rows = source.execute(f"{_PERIOD_FIRE} AND f.local >= ? AND f.local < ?", (schedule_id, first, end))
+    return [PeriodFire(*row) for row in rows]
+
+
+def newest_fires(source: Source, schedule_id: str, limit: int = 5000) -> list[PeriodFire]:
+    """Return the newest fires of a schedule."""
+    rows = source.execute(f"{_PERIOD_FIRE} ORDER BY f.id DESC LIMIT ?", (schedule_id, limit))
+    return [PeriodFire(*row) for row in rows]
+
+
 def fires_between(
     source: Source, start: int, end: int, schedule_id: str | None, limit: int
 ) -> list[tuple[str, int, str]]:

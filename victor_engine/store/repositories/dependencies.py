@@ -87,6 +87,15 @@ def keep_newest(tx: Tx, schedule_id: str, periods: int) -> None:
     )
 
 
+def open_periods(source: Source, schedule_id: str) -> list[tuple[str, int]]:
+    """Return the periods of a schedule in which runs have ended, with the key of one of these runs."""
+    rows: list[tuple[str, int]] = source.execute(
+        "SELECT period, MAX(run_key) FROM arrivals WHERE schedule_id = ? GROUP BY period ORDER BY period",
+        (schedule_id,),
+    ).fetchall()
+    return rows
+
+
 def newest_period(source: Source, schedule_id: str) -> str | None:
     """Return the period in which a run has ended last for a schedule; None if none has."""
     row = source.execute(

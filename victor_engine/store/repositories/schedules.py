@@ -65,6 +65,14 @@ def moving(source: Source) -> list[Any]:
     return rows
 
 
+def completing(source: Source) -> list[str]:
+    """Return the ids of the schedules that depend on all runs of a period."""
+    rows = source.execute(
+        "SELECT id FROM schedules WHERE removed_at IS NULL AND json_extract(spec, '$.after.require') = 'complete'"
+    )
+    return [schedule_id for (schedule_id,) in rows]
+
+
 def soonest(source: Source, limit: int) -> tuple[list[Any], int]:
     """Return the schedules that are due next, and how many there are in all."""
     rows = source.execute(
