@@ -11,7 +11,8 @@ import pytest
 
 from tests.engine.support import workspace
 from tests.process.test_kill import attached, start_daemon
-from victor_engine.api import EventQuery, RunDetail
+from victor_engine.api import EventQuery, RunDetail, RunQuery
+from victor_engine.errors import StorageError
 from victor_engine.runs.evaluation_note import Memory
 from victor_engine.runs.quarantine import DEATHS, FILE
 
@@ -64,7 +65,7 @@ async def test_a_run_that_kills_its_engine_three_times_is_quarantined(tmp_path: 
     engine = start_daemon(root)
     try:
         found = await until(root, bad.id, "paused")
-        reason = "the engine died 3 times while it evaluated deadly"
+        reason = "the engine died or was blocked 3 times while it evaluated deadly"
         assert reason in found.run.quarantine
         async with attached(root) as port:
             good = await port.start_run("good")
@@ -76,7 +77,7 @@ async def test_a_run_that_kills_its_engine_three_times_is_quarantined(tmp_path: 
         assert (await until(root, good.id, "succeeded")).run.quarantine == ""
         listed = printed(root, "runs", "list", "--status", "paused")
         assert bad.id in listed
-        assert "quarantined: the engine died 3 times" in listed
+        assert "quarantined: the engine died or was blocked 3 times" in listed
         assert f"victor runs resume {bad.id}" in printed(root, "scheduler", "status")
         # It is resumable by hand, and its deaths are counted from zero.
         (root / "harmless").touch()
@@ -92,3 +93,22 @@ def printed(root: Path, *words: str) -> str:
     command += ["--workspace", str(root), "--state-dir", str(root / ".state"), *words]
     done = subprocess.run(command, capture_output=True, check=True, text=True, cwd=root, timeout=60)
     return done.stdout + done.stderr
+
+
+async def test_an_engine_whose_lock_file_is_removed_stops_recording(tmp_path: Path) -> None:
+    root = workspace(tmp_path, FILES)
+    engine = start_daemon(root)
+    try:
+        async with attached(root) as port:
+            await port.start_run("good")
+            before = len(await port.runs(RunQuery()))
+            (root / ".state" / "engine.lock").unlink()
+            with pytest.raises(StorageError, match=r"engine\.lock: the lock file was removed or replaced"):
+                await port.start_run("good")
+            assert len(await port.runs(RunQuery())) == before
+            storage = (await port.engine()).storage
+            assert storage is not None
+            assert "lock file was removed" in storage.message
+    finally:
+        engine.kill()
+        engine.wait()

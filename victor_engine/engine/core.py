@@ -109,6 +109,8 @@ class Engine(Port):
         self.fenced: FencedError | None = None
         """Set if the engine stops because another engine has taken over."""
         self.on_closed: Callable[[], None] | None = None
+        self.alive: Callable[[], bool] = lambda: True
+        """Returns whether the event loop makes turns, in any thread. A watchdog sets it."""
         self.deployment: DeploymentInfo | None = None
         """The deployment of the start; None if it changed nothing."""
         self.socket_problems: tuple[ProblemInfo, ...] = ()

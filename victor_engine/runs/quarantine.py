@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from victor_engine.api import ENGINE_ACTOR, FINAL_RUN_STATUSES
@@ -63,8 +64,17 @@ class Quarantine:
     def progressed(self, run_key: int) -> None:
         """Clear the count of a run."""
         if self.counted.pop(run_key, None) is not None:
-            task = asyncio.ensure_future(self._store.persist(lambda tx: suspects.clear(tx, run_key)))
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._later(lambda tx: suspects.clear(tx, run_key))
+
+    def blocked(self, noted: list[tuple[int, str]]) -> None:
+        """Count the runs that were noted while the event loop was blocked. The loop has continued."""
+        if noted:
+            self.counted |= {key: Suspect(key, node, 1, False) for key, node in noted}
+            self._later(lambda tx: _died(tx, noted))
+
+    def _later(self, transition: Callable[[Tx], None]) -> None:
+        task = asyncio.ensure_future(self._store.persist(transition))
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def close(self) -> None:
         self.memory.close()
@@ -81,7 +91,10 @@ def _died(tx: Tx, noted: list[tuple[int, str]]) -> None:
             continue
         deaths = suspects.count(tx, run_key, node_id)
         log.error(
-            "run %s: an engine died while it evaluated %s; %d in a row", run.id, node_id or "it", deaths
+            "run %s: an engine died or was blocked while it evaluated %s; %d in a row",
+            run.id,
+            node_id or "it",
+            deaths,
         )
 
 

@@ -21,6 +21,7 @@ from victor_engine.errors import (
     VictorError,
 )
 from victor_engine.identity import current_actor, local_actor, user_name
+from victor_engine.service import loop_watchdog
 from victor_engine.service.engine_lock import EngineLock, engine_owner
 from victor_engine.service.finding import attach, how_to_start
 from victor_engine.service.memory import settle
@@ -149,6 +150,8 @@ async def open_engine(
         release_locks()
         raise
     engine.on_closed = release_locks
+    engine.store.files.watch(lock.path)
+    loop_watchdog.watch(engine)
     watcher = asyncio.create_task(_keep_workspace(engine, workspace))
 
     async def stop_watching() -> None:

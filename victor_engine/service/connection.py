@@ -6,6 +6,7 @@ import asyncio
 import errno
 import itertools
 import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Set
 from pathlib import Path
 from typing import Any, Self
@@ -24,6 +25,25 @@ GREETING_SECONDS = 10.0
 """Maximum seconds until the hello message of the engine."""
 
 
+ANSWER_SECONDS = 60.0
+"""Seconds without any message from the engine after which a call fails. An engine that is alive answers `whoami`."""
+
+_PROBE = "whoami"
+"""The call that an engine answers at once, also while it works on another call."""
+
+NOTE_SECONDS = 5.0
+"""Seconds after which a call that waits for its answer is announced."""
+
+
+class Pending(msgspec.Struct):
+    """A call that waits for its answer."""
+
+    method: str
+    future: asyncio.Future[msgspec.Raw]
+    since: float
+    announced: bool = False
+
+
 class Connection:
     """The client side of the protocol. A lost connection raises EngineUnavailableError in every open call."""
 
@@ -32,10 +52,14 @@ class Connection:
         self._writer = writer
         self._path = path
         self._ids = itertools.count(1)
-        self._pending: dict[int, asyncio.Future[msgspec.Raw]] = {}
+        self._pending: dict[int, Pending] = {}
+        self._heard = 0.0
+        self.announce: Callable[[str], None] = lambda text: None
+        """Called with the text of a call that waits longer than `NOTE_SECONDS`."""
         self._streams: dict[int, asyncio.Queue[protocol.FromServer | None]] = {}
         self._lost: str | None = None
         self._task: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
         self.reopen: Callable[[], Awaitable[Any]] = self._connect_again
         """Returns a new connection to the engine, or None if no engine runs."""
         self._options: dict[str, Any] = {}
@@ -55,6 +79,8 @@ class Connection:
             raise _unreachable(path, error) from error
         client = cls(reader, writer, path)
         client._options = {"via": via, "trusted": trusted}
+        if via == "cli":
+            client.announce = _print_note
         try:
             _check_listener(path, writer, {os.geteuid()} if trusted is None else trusted)
             async with asyncio.timeout(GREETING_SECONDS):
@@ -68,6 +94,7 @@ class Connection:
             writer.close()
             raise
         client._task = asyncio.create_task(client._read(), name="victor-client")
+        client._watcher = asyncio.create_task(client._watch(), name="victor-client-watch")
         return client
 
     async def _connect_again(self) -> Self:
@@ -104,6 +131,7 @@ class Connection:
     async def _read(self) -> None:
         try:
             while (message := await self._message()) is not None:
+                self._heard = asyncio.get_running_loop().time()
                 self._deliver(message)
         except msgspec.DecodeError as error:
             self._lost = f"{self._path}: the engine sent an invalid message: {error}"
@@ -117,12 +145,12 @@ class Connection:
             if message.error is not None:
                 self._streams[message.id].put_nowait(message)
         elif message.id is not None:
-            future = self._pending.pop(message.id, None)
-            if future is not None and not future.done():
+            pending = self._pending.pop(message.id, None)
+            if pending is not None and not pending.future.done():
                 if message.error is not None:
-                    future.set_exception(VictorError.from_wire(message.error))
+                    pending.future.set_exception(VictorError.from_wire(message.error))
                 else:
-                    future.set_result(message.result)
+                    pending.future.set_result(message.result)
         elif message.error is not None:
             self._lose(str(message.error.get("message", "the engine refused the connection")))
 
@@ -141,10 +169,10 @@ class Connection:
     def _lose(self, reason: str) -> None:
         if self._lost is None:
             self._lost = reason
-        for future in self._pending.values():
-            if not future.done():
-                future.set_exception(EngineUnavailableError(self._lost))
-                future.exception()
+        for pending in self._pending.values():
+            if not pending.future.done():
+                pending.future.set_exception(EngineUnavailableError(self._lost))
+                pending.future.exception()
         self._pending.clear()
         for queue in self._streams.values():
             queue.put_nowait(None)
@@ -172,7 +200,7 @@ class Connection:
     async def _request(self, method: str, params: dict[str, Any]) -> tuple[int, msgspec.Raw]:
         number = next(self._ids)
         future: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
-        self._pending[number] = future
+        self._pending[number] = Pending(method, future, asyncio.get_running_loop().time())
         try:
             await self._send({"id": number, "method": method, "params": params})
             return number, await future
@@ -182,6 +210,34 @@ class Connection:
             raise
         finally:
             self._pending.pop(number, None)
+
+    async def _watch(self) -> None:
+        """Announce calls that wait long, and end the connection to an engine that does not answer at all."""
+        clock = asyncio.get_running_loop().time
+        while self._lost is None:
+            await asyncio.sleep(min(1.0, NOTE_SECONDS))
+            now = clock()
+            late = [each for each in self._pending.values() if now - each.since >= NOTE_SECONDS]
+            if not late:
+                continue
+            silent = now - max(self._heard, late[0].since)
+            if silent >= ANSWER_SECONDS:
+                self._lose(
+                    f"{self._path}: the engine did not answer {late[0].method} and sent nothing for {silent:.0f} seconds; "
+                    "it is blocked or stopped. Its log shows where; end it with SIGKILL if it does not continue"
+                )
+                self._writer.transport.abort()
+                return
+            for each in late:
+                if not each.announced:
+                    each.announced = True
+                    self.announce(f"waiting for the answer of the engine to {each.method}")
+            if silent >= NOTE_SECONDS and all(each.method != _PROBE for each in self._pending.values()):
+                number = next(self._ids)
+                future: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
+                future.add_done_callback(lambda done: done.cancelled() or done.exception())
+                self._pending[number] = Pending(_PROBE, future, now, announced=True)
+                self._writer.write(protocol.line({"id": number, "method": _PROBE, "params": {}}))
 
     async def call(self, name: str, params: dict[str, Any]) -> Any:
         """Send a call of a method of the port, and return its result."""
@@ -221,13 +277,18 @@ class Connection:
     async def close(self) -> None:
         self._lost = self._lost or "the connection is closed"
         self._writer.close()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [task for task in (self._task, self._watcher) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         try:
             await self._writer.wait_closed()
         except (ConnectionError, OSError):
             return
+
+
+def _print_note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _unreachable(path: Path, error: OSError) -> VictorError:

@@ -31,6 +31,11 @@ class OpenFiles:
         self._log = f"{path}-wal"
         self._opened = identity_of(self._database)
         self._opened_log: Identity | None = None
+        self._lock: tuple[str, Identity | None] | None = None
+
+    def watch(self, lock: Path) -> None:
+        """Also check the file of the lock, because without it another engine can use the store."""
+        self._lock = str(lock), identity_of(str(lock))
 
     def check(self) -> None:
         """Raise StorageError if a file was removed or replaced since it was opened."""
@@ -41,6 +46,11 @@ class OpenFiles:
             self._opened_log = log  # SQLite creates it for the first transaction
         elif log != self._opened_log:
             raise self._gone(self._log)
+        if self._lock is not None and identity_of(self._lock[0]) != self._lock[1]:
+            raise StorageError(
+                f"{self._lock[0]}: the lock file was removed or replaced while the engine runs, so another engine could "
+                "use the same store. Stop this engine, and start it again"
+            )
 
     @staticmethod
     def _gone(path: str) -> StorageError:

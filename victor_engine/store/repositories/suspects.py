@@ -14,7 +14,7 @@ from victor_engine.store.transaction import Tx
 
 
 class Suspect(Struct, frozen=True):
-    """A run with the node that was evaluated, and the number of engines that died meanwhile."""
+    """A run with the node that was evaluated, and the number of engines that died or were blocked."""
 
     run_key: int
     node_id: str
@@ -26,8 +26,8 @@ class Suspect(Struct, frozen=True):
         """Return why the run is quarantined, and the remedy."""
         place = f"while it evaluated {self.node_id}" if self.node_id else "while it continued this run"
         return (
-            f"quarantined: the engine died {self.deaths} times {place}. Correct the workflow or the state, then "
-            "resume, redrive or cancel the run"
+            f"quarantined: the engine died or was blocked {self.deaths} times {place}. Correct the workflow or the "
+            "state, then resume, redrive or cancel the run"
         )
 
 
