@@ -44,7 +44,7 @@ workflows:
 
 SERVE = """
 import asyncio, sys
-from victor_engine.service.connect import serve
+from victor_engine.service.daemon import serve
 if sys.argv[3] == "second-counts":
     from victor_engine.people import requests, stored_request
     requests.read_for = lambda tx, request, command, revision=None: stored_request.read_row(tx, request)

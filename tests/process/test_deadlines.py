@@ -38,7 +38,7 @@ SERVE_LATER = """
 import asyncio, sys
 from datetime import UTC, datetime, timedelta
 from victor_engine.clock import SystemClock
-from victor_engine.service.connect import serve
+from victor_engine.service.daemon import serve
 later = timedelta(seconds=float(sys.argv[3]))
 SystemClock.now = lambda self: datetime.now(UTC) + later
 sys.exit(asyncio.run(serve(*sys.argv[1:3])))

@@ -53,7 +53,7 @@ FILES = {
         """,
 }
 
-SERVE = "import asyncio, sys; from victor_engine.service.connect import serve; sys.exit(asyncio.run(serve(*sys.argv[1:3])))"
+SERVE = "import asyncio, sys; from victor_engine.service.daemon import serve; sys.exit(asyncio.run(serve(*sys.argv[1:3])))"
 
 
 def start_daemon(root: Path) -> subprocess.Popen[bytes]:

@@ -42,7 +42,7 @@ def start(
     import asyncio
 
     from victor_engine.definition.problem_messages import describe
-    from victor_engine.service.connect import serve
+    from victor_engine.service.daemon import serve
     from victor_engine.service.headless import describe_event
 
     if config is not None and not config.expanduser().is_file():
@@ -172,12 +172,12 @@ def stop(ctx: click.Context) -> None:
         info = await port.engine()
         await port.stop_engine()
         await port.close()
-        for _ in range(300):
+        for _ in range(1200):  # active nodes have the drain timeout, and their commands the grace
             if stopped(info):
                 print_line(f"engine {info.pid} has stopped")
                 return
             await asyncio.sleep(0.1)
-        print_line(f"engine {info.pid} is still stopping after 30 seconds; see its log in {info.state_dir}")
+        print_line(f"engine {info.pid} is still stopping after two minutes; see its log in {info.state_dir}")
 
     with_port(ctx, "attach", work)
 

@@ -55,7 +55,7 @@ CATCHUPS = ("none", "latest", "all")
 CONSOLE_NOTIFY = ("auto", "osc9", "osc777", "bell", "none")
 OVERLAPS = ("skip", "buffer_one", "buffer_all", "cancel_running", "allow")
 
-_SCHEDULER = ("poll_interval", "max_concurrent_runs", "history_retention_days")
+_SCHEDULER = ("poll_interval", "max_concurrent_runs", "history_retention_days", "drain_timeout")
 _DEFAULTS = tuple(field.name for field in fields(ScheduleDefaults))
 _HITL = tuple(field.name for field in fields(HitlConfig))
 _CONSOLE = tuple(field.name for field in fields(ConsoleConfig))
@@ -266,6 +266,7 @@ class _Builder:
         return SchedulerConfig(
             poll_interval=top.seconds("poll_interval", base.poll_interval) or base.poll_interval,
             max_concurrent_runs=top.whole("max_concurrent_runs", base.max_concurrent_runs, 1),
+            drain_timeout=top.seconds("drain_timeout", base.drain_timeout, zero=True) or 0.0,
             history_retention_days=top.whole("history_retention_days", base.history_retention_days),
             defaults=ScheduleDefaults(
                 timezone=zone,

@@ -226,12 +226,17 @@ class Engine(Port):
             if self.trusted:
                 await self._execution.start()
 
-    async def close(self) -> None:
-        """Stop the scheduler and the active runs, which the next engine continues, and close the store."""
+    async def close(self, drain: float = 0.0) -> None:
+        """Stop the scheduler and the active runs, which the next engine continues, and close the store.
+
+        Active nodes get `drain` seconds to end before their commands are ended.
+        """
         if self._closed:
             return
         self._closed = True
         self._execution.closing()
+        if self.store.outage is None:
+            await self._execution.wind_down(drain)
         self.store.hurry()
         for closer in self.closers:
             await closer()

@@ -116,6 +116,12 @@ class Execution:
         """Ignore finished runs from now on, because the engine is about to stop."""
         self._closing = True
 
+    async def wind_down(self, seconds: float) -> None:
+        """Fire no schedule, start no run and no node, and wait for the active nodes, at most `seconds`."""
+        if self.working and seconds > 0:
+            await self.scheduler.stop()
+            await self.runtime.wind_down(seconds)
+
     async def stop(self) -> None:
         """Stop the scheduler and the active runs, which the next engine continues."""
         if not self.working:

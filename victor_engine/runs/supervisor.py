@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 from collections.abc import Callable
@@ -54,6 +55,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+WIND_DOWN_CHECK = 0.1
+"""Seconds between two checks whether the last active node waits now."""
 
 NOT_RETRIED = frozenset(
     {"IterationLimitError", "ExecutionTimeoutError", "HumanTimeoutError", "CircuitOpenError", "RunDepthError"}
@@ -128,6 +132,7 @@ class RunSupervisor:
         )
         self._recovery = Recovery(store, clock, self.control, self.quarantine, self.enqueue)
         self._stopping = False
+        self._winding_down = False
 
     # --- start and stop ------------------------------------------------------------------------
 
@@ -142,6 +147,18 @@ class RunSupervisor:
         if recover:
             await self.recover()
         self.decisions.start()
+
+    async def wind_down(self, seconds: float) -> None:
+        """Start no run and no node, and wait until the active nodes have ended, at most `seconds`."""
+        self._winding_down = True
+        self.slots.close()
+        for live in self.slots.live.values():
+            if live.effects is not None:
+                live.effects.pausing = True
+        with contextlib.suppress(TimeoutError):
+            async with self.clock.timeout(seconds):
+                while busy := [live.task for live in self.slots.live.values() if not live.is_idle]:
+                    await asyncio.wait(busy, timeout=WIND_DOWN_CHECK, return_when=asyncio.FIRST_COMPLETED)
 
     async def stop(self) -> None:
         """Stop immediately. Active attempts are ended and tried again at the next start."""
@@ -252,7 +269,7 @@ class RunSupervisor:
         )
         effects.skip_retry_wait |= live.skip_retry_wait
         live.effects = effects
-        effects.pausing = live.pausing
+        effects.pausing = live.pausing or self._winding_down
         return effects
 
     async def _walk(

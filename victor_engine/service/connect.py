@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from victor_engine.api import EventInfo, EventQuery, Port
+from victor_engine.api import EventQuery, Port
 from victor_engine.errors import (
     ConfigError,
     EngineLockedError,
@@ -24,7 +24,6 @@ from victor_engine.identity import current_actor, local_actor, user_name
 from victor_engine.service import loop_watchdog
 from victor_engine.service.engine_lock import EngineLock, engine_owner
 from victor_engine.service.finding import attach, how_to_start
-from victor_engine.service.memory import settle
 from victor_engine.service.paths import Paths, locate
 from victor_engine.service.signals import Signals
 from victor_engine.service.workspace_lock import WorkspaceLock
@@ -325,73 +324,3 @@ async def wait_for_stop(engine: Engine, signals: Signals) -> str:
         return engine.stop_signal
     finally:
         requested.cancel()
-
-
-async def serve(
-    workspace: Path | str | None = None,
-    state_dir: Path | str | None = None,
-    *,
-    config_file: Path | None = None,
-    overrides: dict[str, Any] | None = None,
-    on_ready: Callable[[Engine], None] | None = None,
-    on_event: Callable[[EventInfo], None] | None = None,
-    report: Callable[[str], None] | None = None,
-) -> int:
-    """Run the engine as a daemon until SIGTERM, SIGINT or `stop_engine`, or the end of its terminal; return 0.
-
-    SIGHUP to a daemon without a terminal deploys the files, if none has an error; `report` gets the result.
-    Raise FencedError if a newer engine has taken over the store.
-    """
-    current_actor.set(local_actor("cli"))
-    with Signals() as signals:
-        engine = await open_engine(
-            find(workspace, state_dir), mode="daemon", config_file=config_file, overrides=overrides
-        )
-        watcher = asyncio.create_task(_watch(engine, on_event)) if on_event is not None else None
-        settle()
-        deploying: set[asyncio.Task[None]] = set()
-
-        def deploy() -> None:
-            task = asyncio.create_task(_deploy_files(engine, report or _ignore))
-            deploying.add(task)
-            task.add_done_callback(deploying.discard)
-
-        signals.on_hangup = deploy
-        try:
-            if on_ready is not None:
-                on_ready(engine)
-            await wait_for_stop(engine, signals)
-            if engine.fenced is not None:
-                raise engine.fenced
-            return 0
-        finally:
-            if watcher is not None:
-                watcher.cancel()
-            if deploying:
-                await asyncio.wait(deploying)
-            await engine.close()
-
-
-def _ignore(text: str) -> None:
-    """Report nothing."""
-
-
-async def _deploy_files(engine: Engine, report: Callable[[str], None]) -> None:
-    """Deploy the files if none has an error; read them again if nothing changes. Report the result."""
-    try:
-        plan = await engine.plan_deployment()
-        if plan.changes or plan.errors or plan.untrusted:
-            done = await engine.deploy()
-            for line in done.lines:
-                report(f"deployment {done.number}: {line}")
-        else:
-            await engine.reload()
-            report("the files were read again; no version and no schedule changes")
-    except VictorError as error:
-        report(error.message)
-
-
-async def _watch(engine: Engine, on_event: Callable[[EventInfo], None]) -> None:
-    last = (await engine.engine()).last_event
-    async for event in engine.subscribe(last):
-        on_event(event)

@@ -1,0 +1,170 @@
+"""The daemon under a service manager: it reports readiness, reloads and its stop, and lets active nodes end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.engine.support import workspace
+from tests.process.test_kill import attached
+
+pytestmark = pytest.mark.process
+
+WITHIN = 60.0
+WATCHDOG = 0.5
+FILES = {
+    "victor.yaml": """
+        handlers:
+          held: {command: [sh, -c, 'env > env.txt; echo > began; while [ ! -e go ]; do sleep 0.05; done']}
+          stubborn: {grace: 0.2, command: [sh, -c, 'trap : TERM; echo > began; while :; do sleep 0.05; done']}
+        """,
+    "w.yaml": """
+        workflows:
+          flow:
+            nodes:
+              - {id: first, type: compute, handler: held, next: [second]}
+              - {id: second, type: transform, transform: "n = 1"}
+          stubborn:
+            nodes: [{id: first, type: compute, handler: stubborn}]
+        """,
+}
+
+
+class Manager:
+    """A service manager: it listens on a socket of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+
+    def receive(self, seconds: float = WITHIN) -> dict[str, str] | None:
+        """Return the next message, or None if none arrives in time."""
+        self._socket.settimeout(seconds)
+        try:
+            message = self._socket.recv(65_536).decode()
+        except TimeoutError:
+            return None
+        return dict(line.split("=", 1) for line in message.splitlines())
+
+    def until(self, key: str) -> dict[str, str]:
+        """Return the first message with a key."""
+        limit = time.monotonic() + WITHIN
+        while time.monotonic() < limit:
+            message = self.receive()
+            if message is not None and key in message:
+                return message
+        raise AssertionError(f"{key} did not arrive")
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@contextmanager
+def managed(tmp_path: Path, root: Path, drain: str) -> Iterator[tuple[subprocess.Popen[bytes], Manager]]:
+    manager = Manager(tmp_path / "notify")
+    words = ["--workspace", str(root), "--state-dir", str(root / ".state"), "scheduler", "start", "--quiet"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "victor_engine.cli.main", *words],
+        cwd=root,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        env={
+            **os.environ,
+            "NOTIFY_SOCKET": str(manager.path),
+            "WATCHDOG_USEC": str(int(WATCHDOG * 1_000_000)),
+            "VICTOR_SCHEDULER_DRAIN_TIMEOUT": drain,
+        },
+    )
+    try:
+        yield process, manager
+    finally:
+        process.kill()
+        process.wait()
+        manager.close()
+
+
+def eventually(path: Path) -> None:
+    limit = time.monotonic() + WITHIN
+    while not path.exists():
+        assert time.monotonic() < limit, f"{path} was not written"
+        time.sleep(0.02)
+
+
+def attempts(root: Path) -> list[tuple[str, str]]:
+    connection = sqlite3.connect(root / ".state" / "victor.db")
+    try:
+        return connection.execute("SELECT node_id, status FROM attempts ORDER BY id").fetchall()
+    finally:
+        connection.close()
+
+
+async def test_the_service_manager_follows_a_daemon_from_its_start_to_its_stop(tmp_path: Path) -> None:
+    root = workspace(tmp_path, FILES)
+    with managed(tmp_path, root, "120s") as (process, manager):
+        assert manager.until("READY")["MAINPID"] == str(process.pid)
+        async with attached(root) as port:  # it answers at once
+            await port.start_run("flow")
+        eventually(root / "began")
+        assert "0 queued" in manager.until("STATUS")["STATUS"]
+        manager.until("WATCHDOG")
+        manager.until("WATCHDOG")
+
+        process.send_signal(signal.SIGSTOP)
+        while manager.receive(4 * WATCHDOG) is not None:
+            pass  # the messages that were sent before
+        process.send_signal(signal.SIGCONT)
+        manager.until("WATCHDOG")
+
+        process.send_signal(signal.SIGHUP)
+        assert int(manager.until("RELOADING")["MONOTONIC_USEC"]) <= time.monotonic_ns() // 1000
+        manager.until("READY")
+
+        process.send_signal(signal.SIGTERM)
+        assert int(manager.until("STOPPING")["EXTEND_TIMEOUT_USEC"]) > 120_000_000
+        manager.until("WATCHDOG")  # the stop waits for the command, and the watchdog is fed
+        assert process.poll() is None
+        (root / "go").touch()
+        assert process.wait(WITHIN) == 0
+    assert attempts(root) == [("first", "succeeded")], (
+        "the node has ended, and the next one waits for the next engine"
+    )
+    environment = (root / "env.txt").read_text()
+    assert "NOTIFY_SOCKET" not in environment
+    assert "WATCHDOG_USEC" not in environment
+
+
+async def test_a_command_that_does_not_end_in_time_is_killed_after_its_grace(tmp_path: Path) -> None:
+    root = workspace(tmp_path, FILES)
+    with managed(tmp_path, root, "300ms") as (process, manager):
+        manager.until("READY")
+        async with attached(root) as port:
+            await port.start_run("stubborn")
+        eventually(root / "began")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WITHIN) == 0
+    assert attempts(root) == [("first", "interrupted")]
+
+
+async def test_a_second_signal_ends_the_drain(tmp_path: Path) -> None:
+    root = workspace(tmp_path, FILES)
+    with managed(tmp_path, root, "10m") as (process, manager):
+        manager.until("READY")
+        async with attached(root) as port:
+            await port.start_run("flow")
+        eventually(root / "began")
+        process.send_signal(signal.SIGTERM)
+        manager.until("STOPPING")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WITHIN) == 0
+    assert attempts(root) == [("first", "interrupted")]
