@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, tzinfo
 
-from victor_engine.api import EngineInfo, RequestInfo
-from victor_tui.text import clean, countdown, full
+from victor_engine.api import EngineInfo, RequestInfo, settling_text
+from victor_tui.text import clean, full
 
 
 def banner_text(engine: EngineInfo, answer: RequestInfo | None, now: datetime, zone: tzinfo | None) -> str:
@@ -18,8 +18,8 @@ def _undo_text(request: RequestInfo | None, now: datetime) -> str:
     if request is None or request.settles_at is None:
         return ""
     outcome = str(request.outcome or "answered").replace("_", " ")
-    left = countdown(request.settles_at, now)
-    return f"↶ {outcome.capitalize()}: {clean(request.title)}. Final in {left}; u undoes it."
+    when = settling_text(request.settles_at, now).capitalize()
+    return f"↶ {outcome.capitalize()}: {clean(request.title)}. {when}; u undoes it."
 
 
 def _storage(engine: EngineInfo, zone: tzinfo | None) -> str:

@@ -83,6 +83,8 @@ def test_every_exit_code(script: Script) -> None:
     with daemon(script.folder, script.root, script.state):
         asked = script.start("ask", "Ship 4.2?", "--choices", "ship,hold", "--timeout", "1h")
         request = script.open_request()
+        assert "daemon cannot connect to this engine" in script.run("inbox", "reassign", request, "daemon")[2]
+        script.run("inbox", "reassign", request, _me())
         assert "root from a shell" in script.run("inbox", "list")[1].replace(_me(), "root")
         assert script.run("inbox", "answer", request, "hold", "--comment", "late")[0] == 0
         out, err = asked.communicate(timeout=60)

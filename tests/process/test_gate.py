@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import signal
 import subprocess
 import time
@@ -12,11 +14,14 @@ from typing import Any
 
 import pytest
 
+from tests.docs.guides import ROOT, blocks
 from tests.engine.support import workspace
 from tests.process.test_ask import Script
 from tests.service.engines import daemon
 from victor_engine.cli import command_text
 from victor_engine.cli.agent_hooks import EVENTS
+from victor_engine.definition.reader import parse_duration
+from victor_engine.identity import user_name
 
 pytestmark = pytest.mark.process
 
@@ -107,11 +112,35 @@ def test_four_eyes_forbid_a_yes_of_the_asker(script: Script) -> None:
     assert gate.returncode == 126
 
 
+def documented(name: str) -> list[str]:
+    """Return the words after `victor` that the guide writes into the settings of an agent."""
+    for block in blocks(ROOT / "docs" / "guides" / "ask-from-scripts.md"):
+        if block.language != "json" or f"--hook {name} " not in block.text:
+            continue
+        ((event, matchers),) = json.loads(block.text)["hooks"].items()
+        ((hook,),) = [matcher["hooks"] for matcher in matchers]
+        assert event == EVENTS[name]
+        assert hook["type"] == "command"
+        victor, *words = shlex.split(hook["command"])
+        seconds = hook["timeout"] / MILLISECONDS.get(name, 1)
+        allowed = parse_duration(words[words.index("--timeout") + 1])
+        assert (victor, allowed <= seconds - 10) == ("victor", True), (
+            "the agent ends the hook before the question"
+        )
+        return words
+    raise AssertionError(f"the guide has no settings for {name}")
+
+
+MILLISECONDS = {"gemini-cli": 1000}
+"""The agents whose settings have timeouts in milliseconds."""
+
+
 @pytest.mark.parametrize("name", sorted(EVENTS))
+@pytest.mark.parametrize("script", [f"roles: {{ops: [{user_name(os.geteuid())}]}}\n"], indirect=True)
 def test_the_hook_of_an_agent(script: Script, name: str) -> None:
     call = (HOOKS / f"{name}.json").read_text()
     for word, decision in (("yes", "allow"), ("no", "deny")):
-        hook = script.start("gate", "--hook", name, input_text=call)
+        hook = script.start(*documented(name), input_text=call)
         shown, out, _ = _answered(script, hook, word)
         answer = json.loads(out)
         found = (

@@ -292,6 +292,7 @@ async def test_reassigning_and_delegating_from_the_list(port: Inbox) -> None:
         await pilot.press(*"nobody, @leads", "tab", *"on leave", "ctrl+s")
         await opened(pilot, InboxScreen)
         assert (await port.request(port.q[0])).assignees == ("nobody", "@leads")
+        await until(pilot, lambda: "nobody cannot connect" in " ".join(n.message for n in app._notifications))
         await until(pilot, lambda: table(app).row and table(app).row.id == port.q[0])
         await pilot.press("down", "d")
         await opened(pilot, ForwardDialog)
@@ -369,14 +370,14 @@ async def test_an_answer_that_does_not_count_yet_is_counted_down_and_taken_back(
     async with console(inbox).run_test(size=(80, 24)) as pilot:
         app = pilot.app
         assert isinstance(app, VictorApp)
-        await until(pilot, lambda: "Final in 20s; u undoes it" in drawn(app))
+        await until(pilot, lambda: "In force in 20 s; u undoes it" in drawn(app))
         await inbox.clock.advance(5)
         app._tick()
         await pilot.pause()
-        assert "Final in 15s" in drawn(app), "on every screen"
+        assert "In force in 15 s" in drawn(app), "on every screen"
         await shown(pilot, 1)
         await pilot.press("home", "u")
-        await until(pilot, lambda: "Final in" not in drawn(app))
+        await until(pilot, lambda: "In force in" not in drawn(app))
     assert calls(inbox, "undo_answer") == [(inbox.q[0],)]
     assert (await inbox.request(inbox.q[0])).status == "open"
 

@@ -84,8 +84,10 @@ from victor_engine.api.request_text import (
     is_self_approved,
     outcome_text,
     question_text,
+    settling_text,
     source_text,
     start_text,
+    unreachable_text,
     value_text,
     way_text,
 )
@@ -336,10 +338,12 @@ __all__ = [
     "rejections_needed",
     "request_refused",
     "schedule_refused",
+    "settling_text",
     "shown_roles",
     "sides",
     "source_text",
     "start_text",
+    "unreachable_text",
     "value_text",
     "way_text",
 ]

@@ -106,7 +106,8 @@ class RequestInfo(Struct, frozen=True, omit_defaults=True):
     seconds of it remain. Only `Port.request` fills `can_go_back_to`, `started`, `ways`, `handovers` and `log` (of the
     last node before the request that wrote one). `asked_as` is the relation of the calling
     user to the request: assigned by name, through a group or role, as anyone, or not assigned (empty). `unreachable`
-    are assignees that cannot use the engine as it is configured; `Port.request` and `Port.view_request` fill it.
+    are assignees that do not exist, or cannot use the engine as it is configured; `Port.request` and
+    `Port.view_request` fill it.
     """
 
     id: str

@@ -53,9 +53,10 @@ def source_text(request: RequestInfo) -> str:
 
 
 def is_self_approved(request: RequestInfo) -> bool:
-    """Return whether the user who asked has approved the request."""
+    """Return whether the user who asked from a shell has approved the question."""
     by = request.answered_by
-    return request.outcome == "approved" and by is not None and by.user == request.requested_by
+    asked = request.workflow == ASKED_WORKFLOW
+    return asked and request.outcome == "approved" and by is not None and by.user == request.requested_by
 
 
 def value_text(value: Any) -> str:
@@ -71,6 +72,13 @@ def outcome_text(outcome: str | None, value: Any) -> str:
     return f"{words} {value_text(value)}" if outcome in ("answered", "overridden") else words
 
 
+def unreachable_text(request: RequestInfo) -> str:
+    """Return a warning with the assignees that cannot connect to the engine; empty if all can."""
+    if not request.unreachable:
+        return ""
+    return f"{', '.join(request.unreachable)} cannot connect to this engine; check the name, permissions and socket"
+
+
 def is_held(request: RequestInfo, now: datetime) -> bool:
     """Return whether the answer of a request can still be undone."""
     return request.settles_at is not None and request.settles_at > now
@@ -81,9 +89,15 @@ def held_text(request: RequestInfo, now: datetime) -> str:
     if request.settles_at is None or request.settles_at <= now:
         return ""
     by = request.answered_by.user if request.answered_by else "no one"
-    seconds = math.ceil((request.settles_at - now).total_seconds())
-    left = f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"
-    return f"{outcome_text(request.outcome, request.answer)} by {by}, in force in {left}"
+    return (
+        f"{outcome_text(request.outcome, request.answer)} by {by}, {settling_text(request.settles_at, now)}"
+    )
+
+
+def settling_text(settles_at: datetime, now: datetime) -> str:
+    """Return when an answer that can be undone takes effect: `in force in 4 s`."""
+    seconds = max(0, math.ceil((settles_at - now).total_seconds()))
+    return f"in force in {f'{seconds} s' if seconds < 120 else f'{seconds // 60} min'}"
 
 
 def way_text(way: WayInfo) -> str:

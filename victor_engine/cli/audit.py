@@ -11,6 +11,7 @@ import click
 
 from victor_engine.api import AuditHead, AuditQuery, Port
 from victor_engine.cli.output import local, print_json, print_line, print_note, with_port
+from victor_engine.text import plural
 
 NOT_INTACT = 9
 """The exit code of `victor audit verify` if the chain is not intact."""
@@ -170,12 +171,15 @@ def verify(ctx: click.Context, saved: str | None, as_json: bool) -> int:
                 print_line(f"and {report.differences - len(report.findings)} more")
             pruned = f", after a checkpoint at {report.head.pruned_seq}" if report.head.pruned_seq else ""
             if report.intact:
-                print_line(f"intact: {report.records} records{pruned}, head {_head_text(report.head)}")
+                print_line(
+                    f"intact: {plural(report.records, 'record')}{pruned}, head {_head_text(report.head)}"
+                )
                 if saved is None:
                     print_note("use --head with a head that you saved to find a tail that was cut off")
             else:
                 print_line(
-                    f"NOT intact: {report.differences} differences in {report.records} records{pruned}"
+                    f"NOT intact: {plural(report.differences, 'difference')} in "
+                    f"{plural(report.records, 'record')}{pruned}"
                 )
         return 0 if report.intact else NOT_INTACT
 

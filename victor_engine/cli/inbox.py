@@ -21,6 +21,7 @@ from victor_engine.api import (
     sides,
     source_text,
     start_text,
+    unreachable_text,
     way_text,
 )
 from victor_engine.cli.audit import export_options, export_requests
@@ -125,10 +126,8 @@ def _show(request: RequestInfo, now: datetime) -> None:
         print_line(f"chain    {' -> '.join(stages)}")
     elif request.assignees:
         print_line(f"for      {', '.join(request.assignees)}")
-    if request.unreachable:
-        print_line(
-            f"note     {', '.join(request.unreachable)} cannot connect to this engine; see permissions and socket"
-        )
+    if note := unreachable_text(request):
+        print_line(f"note     {note}")
     if request.required_approvals > 1:
         print_line(
             f"needs    {request.required_approvals} approvals (reject_policy: {request.reject_policy})"
@@ -168,7 +167,7 @@ def _show(request: RequestInfo, now: datetime) -> None:
         print_line(f"\ncan be pushed back to: {', '.join(request.can_go_back_to)}")
     if request.outcome is not None:
         by = f" by {request.answered_by.shown}" if request.answered_by else ""
-        if request.workflow == ASKED_WORKFLOW and is_self_approved(request):
+        if is_self_approved(request):
             by += " (self-approved)"
         print_line(f"\n{request.outcome}{by} at {local(request.answered_at)}: {json.dumps(request.answer)}")
     if held := held_text(request, now):

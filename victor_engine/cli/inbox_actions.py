@@ -12,7 +12,7 @@ import click
 from msgspec import UNSET
 
 from victor_engine import jsonio
-from victor_engine.api import Answer, Port, RequestInfo, RequestStatus, counted_text
+from victor_engine.api import Answer, Port, RequestInfo, RequestStatus, counted_text, unreachable_text
 from victor_engine.cli.output import local, print_json, print_line, print_note, with_port
 from victor_engine.definition.secret_fields import WHOLE, secret_fields, split
 from victor_engine.errors import ConflictError, UsageError
@@ -206,8 +206,10 @@ def _act(
     with_port(ctx, "oneshot", work)
 
 
-def _assignees(request: RequestInfo) -> str:
-    return ", ".join(request.assignees) or "anyone"
+def _assigned(request: RequestInfo) -> str:
+    if note := unreachable_text(request):
+        print_note(note)
+    return f"assigned to {', '.join(request.assignees) or 'anyone'}: {request.title}"
 
 
 @click.command("claim")
@@ -252,7 +254,7 @@ def reassign(
         found = await port.request(request)
         return await port.reassign(found.id, _expected(found, if_revision), list(people), note)
 
-    _act(ctx, as_json, action, lambda done: f"assigned to {_assignees(done)}: {done.title}")
+    _act(ctx, as_json, action, _assigned)
 
 
 @click.command("delegate")
@@ -271,7 +273,7 @@ def delegate(
         found = await port.request(request)
         return await port.delegate(found.id, _expected(found, if_revision), to, note)
 
-    _act(ctx, as_json, action, lambda done: f"assigned to {_assignees(done)}: {done.title}")
+    _act(ctx, as_json, action, _assigned)
 
 
 @click.command("push-back")

@@ -19,7 +19,7 @@ from victor_engine.config import Config, PermissionsConfig
 from victor_engine.config.yaml_locations import place_from_text
 from victor_engine.identity import user_name
 from victor_engine.people.groups import CACHE_SECONDS
-from victor_engine.people.roles import GROUP, ROLE, USER, unix_groups
+from victor_engine.people.roles import GROUP, ROLE, USER, exists, unix_groups
 
 LOOKUP_SECONDS = 1.0
 """Seconds that the system may take to look up the assignees of a request, before it is shown without this check."""
@@ -39,20 +39,21 @@ def unreachable(assignee: str, config: Config) -> str | None:
 
 
 class Reach:
-    """The assignees that cannot use the engine, looked up outside the event loop and kept for `CACHE_SECONDS`."""
+    """The assignees that cannot use the engine or do not exist, looked up in a thread, kept for `CACHE_SECONDS`."""
 
     def __init__(self, config: Callable[[], Config], clock: Clock) -> None:
         self._config = config
         self._clock = clock
-        self._known: dict[str, tuple[float, Config | None, str | None]] = {}
+        self._known: dict[str, tuple[float, Config | None, bool]] = {}
 
     async def none_of(self, assignees: Sequence[str]) -> tuple[str, ...]:
-        """Return the assignees that cannot use the engine. If the system does not answer in time, return none."""
+        """Return the assignees that cannot use the engine or do not exist; none if the system does not answer in time."""
         config, now = self._config(), self._clock.monotonic()
 
         def look_up(names: list[str]) -> None:
             for name in names:
-                self._known[name] = (now + CACHE_SECONDS, config, unreachable(name, config))
+                cannot = not exists(name, config.roles) or unreachable(name, config) is not None
+                self._known[name] = (now + CACHE_SECONDS, config, cannot)
 
         old = [name for name in assignees if not self._holds(name, now, config)]
         if old:
@@ -61,10 +62,10 @@ class Reach:
                     await asyncio.to_thread(look_up, old)
             except TimeoutError:
                 return ()
-        return tuple(name for name in assignees if self._known[name][2] is not None)
+        return tuple(name for name in assignees if self._known[name][2])
 
     def _holds(self, name: str, now: float, config: Config) -> bool:
-        until, known, _ = self._known.get(name, (now, None, None))
+        until, known, _ = self._known.get(name, (now, None, False))
         return until > now and known is config
 
 

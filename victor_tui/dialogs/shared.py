@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from victor_engine.api import RequestInfo, RequestQuery
+from victor_engine.api import RequestInfo, RequestQuery, unreachable_text
 from victor_engine.errors import VictorError
 from victor_tui.app_context import Console, Forwarding
 from victor_tui.text import clean
@@ -57,6 +57,8 @@ class SharedDialogs:
             done = await console.push_screen_wait(dialog)
         if done is not None:
             console.notify(f"{dialog.DONE}: {clean(done.title)}", timeout=4, markup=False)
+            if how in ("reassign", "delegate") and (warning := unreachable_text(done)):
+                console.notify(f"Warning: {clean(warning)}.", severity="warning", timeout=10, markup=False)
         console.feed.mark_stale("requests", "inbox", "held")
         return done
 

@@ -59,6 +59,8 @@ def event_subject(event: EventInfo) -> str:
 def event_words(event: EventInfo) -> str:
     """Return the data of an event as text: its outcome, then the most important value."""
     state = event_state(event).replace("_", " ")
+    if event.data.get("self_approved"):
+        state += " (self-approved)"
     if event.data.get("fold"):
         state = f"{event.data.get('nominal', '')} (second pass) {state}"
     for key in ("reason", "error", "message", "note", "comment", "title"):

@@ -16,6 +16,7 @@ from victor_engine.api import (
     RequestStatus,
     held_text,
     is_held,
+    is_self_approved,
     outcome_text,
     sides,
     source_text,
@@ -76,7 +77,13 @@ def _decision(facts: Facts, request: RequestInfo, now: datetime, zone: tzinfo | 
     outcome = (request.outcome or request.status).replace("_", " ")
     if is_held(request, now):
         facts.line((f"↶ {held_text(request, now)}", "busy"))
-    facts.line((outcome, OUTCOME_TONES.get(request.outcome or "", "dim")), (f" by {who}  {when}", "dim"))
+    itself = (" (self-approved)", "warn") if is_self_approved(request) else ("", "plain")
+    facts.line(
+        (outcome, OUTCOME_TONES.get(request.outcome or "", "dim")),
+        (f" by {who}", "dim"),
+        itself,
+        (f"  {when}", "dim"),
+    )
     facts.fact("sent back to", request.pushed_back_to)
     facts.fact("answer", None if request.answer is None else value_words(request.answer))
     facts.fact("comment", request.comment)

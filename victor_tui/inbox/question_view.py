@@ -18,6 +18,7 @@ from victor_engine.api import (
     RequestInfo,
     RequestStatus,
     held_text,
+    is_self_approved,
     sides,
     source_text,
 )
@@ -102,7 +103,8 @@ def decided_words(request: RequestInfo, now: datetime, zone: tzinfo | None) -> s
     outcome = str(request.outcome or "").replace("_", " ")
     when = f" at {full(request.answered_at, zone)}" if request.answered_at else ""
     if request.status == RequestStatus.ANSWERED and request.answered_by is not None:
-        return f"Already answered by {one_line(request.answered_by.user, 60)}{when}: {outcome}."
+        itself = " (self-approved)" if is_self_approved(request) else ""
+        return f"Already answered by {one_line(request.answered_by.user, 60)}{when}: {outcome}{itself}."
     if request.status in (RequestStatus.ANSWERED, RequestStatus.EXPIRED):
         return f"The deadline has passed{when}: {outcome or 'expired'}."
     return f"This request is {request.status}{when}{': ' + outcome if outcome else ''}."
