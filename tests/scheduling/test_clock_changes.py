@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.scheduling.test_loop import ALICE, START, World, world
-from victor_engine.scheduling import explain
+from victor_engine.api import BackfillSpec
+from victor_engine.scheduling import backfill, explain
 from victor_engine.scheduling import schedule_commands as ops
 from victor_engine.store import queries
 from victor_engine.store.exclusion import nothing_excluded
@@ -174,3 +176,23 @@ async def test_a_fire_that_comes_before_the_loop_sees_the_correction_runs(tmp_pa
         await until(w, CORRECTED, bool)
         first = "SELECT outcome FROM fires WHERE local = '2026-05-04T08:02'"
         assert await until(w, first, bool) == [("started",)]
+
+
+async def test_the_event_of_a_fire_has_its_zone_and_fold(tmp_path: Path) -> None:
+    async with world(tmp_path, datetime(2026, 11, 1, 5, 45, tzinfo=UTC)) as w:
+        schedule = await w.add(cron="*/30 1 * * *", timezone="America/New_York", overlap="allow")
+        await w.at(datetime(2026, 11, 1, 6, 30, 1, tzinfo=UTC))
+        end = datetime(2026, 11, 1, 6, 30, tzinfo=UTC)
+        spec = BackfillSpec(schedule, end - timedelta(minutes=30), end, redo="all", concurrency=2)
+        await w.store.write(lambda tx: backfill.start(w.loop.firing(tx), spec, actor=ALICE))
+        rows = await w.rows("SELECT data FROM events WHERE kind = 'fire.decided' ORDER BY seq")
+        found = [
+            (data["nominal"], data["timezone"], data.get("fold", 0), data["outcome"])
+            for (data,) in ((json.loads(row),) for (row,) in rows)
+        ]
+        assert found == [
+            ("2026-11-01T01:00", "America/New_York", 1, "missed"),
+            ("2026-11-01T01:30", "America/New_York", 1, "started"),
+            ("2026-11-01T01:00", "America/New_York", 1, "backfilled"),
+            ("2026-11-01T01:30", "America/New_York", 1, "backfilled"),
+        ]

@@ -544,6 +544,9 @@ def test_events_are_told_by_what_they_led_to() -> None:
     )
     fire = event("fire.decided", data={"outcome": "missed", "reason": "the engine was not running"})
     assert (event_tone(fire), event_words(fire)) == ("warn", "missed: the engine was not running")
+    twice = {"nominal": "2026-10-25T02:30", "timezone": "Europe/Berlin", "fold": 1, "outcome": "skipped"}
+    fire = event("fire.decided", data={**twice, "reason": "busy"})
+    assert event_words(fire) == "2026-10-25 02:30 Europe/Berlin (second pass) skipped: busy"
     plain = event("version.registered", data={"version": "2.0.0"})
     assert (event_tone(plain), event_words(plain)) == ("plain", "version 2.0.0")
 

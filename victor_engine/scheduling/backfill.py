@@ -283,14 +283,8 @@ def _record(
     fires.set_backfilled(
         tx, schedule.id, nominal.local, nominal.fold, f"{reason}; before that {was}", actor=by, run_key=key
     )
-    tx.event(
-        EventKind.FIRE_DECIDED,
-        actor=by,
-        run_key=key,
-        run_id=run_id,
-        schedule_id=schedule.id,
-        workflow=schedule.workflow,
-        data={"nominal": nominal.local, "outcome": FireOutcome.BACKFILLED, "reason": reason},
+    ops.write_fire_event(
+        tx, schedule, nominal, FireOutcome.BACKFILLED, reason, run_key=key, run_id=run_id, actor=by
     )
 
 

@@ -317,6 +317,9 @@ def write_fire_event(
             "outcome": outcome,
             "reason": reason,
             **({"fold": 1} if nominal.fold else {}),
+            **(
+                {"timezone": row.spec.timezone} if row.spec.after is None and nominal.local[-1] != "Z" else {}
+            ),
         },
     )
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable
 from datetime import datetime, tzinfo
 
-from victor_engine.api import EventInfo, EventQuery, RunInfo
+from victor_engine.api import EventInfo, EventKind, EventQuery, RunInfo
 from victor_tui.filter_language import Filter
-from victor_tui.history.sentences import Sentence
+from victor_tui.history.sentences import Sentence, fire_time
 from victor_tui.text import duration, full, moment
 from victor_tui.theme import Tone, run_mark
 from victor_tui.widgets.columns import Cell, Column
@@ -61,8 +61,8 @@ def event_words(event: EventInfo) -> str:
     state = event_state(event).replace("_", " ")
     if event.data.get("self_approved"):
         state += " (self-approved)"
-    if event.data.get("fold"):
-        state = f"{event.data.get('nominal', '')} (second pass) {state}"
+    if event.kind == EventKind.FIRE_DECIDED:
+        state = f"{fire_time(event)} {state}".strip()
     for key in ("reason", "error", "message", "note", "comment", "title"):
         value = event.data.get(key)
         if isinstance(value, dict):

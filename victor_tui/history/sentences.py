@@ -117,13 +117,23 @@ def _failed(event: EventInfo) -> Sentence:
     return Sentence(_with(text, _text(event.data, "message", "type")), "warn" if retry else "bad")
 
 
+def fire_time(event: EventInfo) -> str:
+    """Return the nominal wall time of a fire, with its zone and the second pass of a time that occurs twice.
+
+    The fire of a dependency has the period instead, or its upstream run.
+    """
+    wall = str(event.data.get("nominal", "")).replace("T", " ")
+    wall = f"{wall[:-1]} UTC" if wall.endswith("Z") else wall
+    zone = f" {event.data['timezone']}" if event.data.get("timezone") else ""
+    again = " (second pass)" if event.data.get("fold") else ""
+    return f"{wall}{zone}{again}"
+
+
 def _fire(event: EventInfo) -> Sentence:
     outcome = _text(event.data, "outcome")
     words, tone = _FIRES.get(outcome, (outcome.replace("_", " "), "plain"))
-    nominal = _text(event.data, "nominal").replace("T", " ")
-    again = " (second pass)" if event.data.get("fold") else ""
     return Sentence(
-        _with(f"the fire of {event.workflow} at {nominal}{again} was {words}", _text(event.data, "reason")),
+        _with(f"the fire of {event.workflow} at {fire_time(event)} was {words}", _text(event.data, "reason")),
         tone,
     )
 
