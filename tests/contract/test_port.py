@@ -128,7 +128,15 @@ def test_the_methods_of_the_client_and_the_engine_are_derived() -> None:
         if isinstance(node, ast.AsyncFunctionDef) and node.name in methods()
     }
     # A port without an engine defines these queries itself.
-    assert written == {"engine", "whoami", "trust_info", "events", "plan_deployment", "deployments"}
+    assert written == {
+        "engine",
+        "whoami",
+        "trust_info",
+        "events",
+        "plan_deployment",
+        "deployments",
+        "secrets",
+    }
 
 
 def test_a_query_without_an_implementation_is_an_error_at_class_creation() -> None:

@@ -41,6 +41,7 @@ from victor_engine.api.engine import (
     FileChange,
     RetentionCount,
     RetentionInfo,
+    SecretInfo,
     StorageInfo,
     TrustInfo,
 )
@@ -306,6 +307,7 @@ __all__ = [
     "ScheduleMove",
     "SchedulePreview",
     "ScheduleSpec",
+    "SecretInfo",
     "Side",
     "StartInfo",
     "StatsBucket",

@@ -78,7 +78,17 @@ class EngineInfo(Struct, frozen=True, omit_defaults=True):
     )
     limited: bool = False  # the numbers and problems are left out: the caller does not have the role viewer
     engine_user: str = ""  # the user of the process of the engine; `user` is the user who asks
+    inheriting: tuple[str, ...] = ()  # the bindings that rely on the default of `inherit_env`
     beside: int | None = None  # of a read-only port: process id of the running engine, 0 if it is unknown
+
+
+class SecretInfo(Struct, frozen=True, omit_defaults=True):
+    """A secret that the workspace declares or uses, without its value. `missing` says why it cannot be read."""
+
+    name: str
+    source: str
+    missing: str = ""
+    used_by: tuple[str, ...] = ()
 
 
 class EventInfo(Struct, frozen=True, omit_defaults=True):

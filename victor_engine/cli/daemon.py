@@ -197,6 +197,7 @@ def _clock_words(ahead: ClockAhead) -> str:
 def status(ctx: click.Context, as_json: bool) -> None:
     """Show the engine and its current work. The exit code is 7 if no engine runs."""
     from victor_engine.definition.problem_messages import describe
+    from victor_engine.work.withheld_variables import inheriting_text
 
     async def work(port: Port) -> bool:
         info = await port.engine()
@@ -254,6 +255,8 @@ def status(ctx: click.Context, as_json: bool) -> None:
             print_line(line)
         for problem in info.problems:
             print_note(describe(problem))
+        if info.inheriting:
+            print_note(f"warning: {inheriting_text(info.inheriting)}")
         if not info.limited:
             await note_status(port, info.problems, trusted=info.trusted)
         return info.mode != "readonly"

@@ -30,6 +30,7 @@ COMMANDS = {
         "Show and control runs; list dead letters.",
     ),
     "scheduler": ("victor_engine.cli.scheduler", "scheduler", "Control the daemon and its schedules."),
+    "secrets": ("victor_engine.cli.secrets", "secrets", "Check the secrets that the workspace uses."),
     "notify": ("victor_engine.cli.notify", "notify", "List and test the notification rules."),
     "versions": (
         "victor_engine.cli.versions",

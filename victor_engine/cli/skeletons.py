@@ -11,6 +11,7 @@ handlers:
   greet:
     command: [sh, -c, 'echo "Hello from run $VICTOR_RUN_ID"']
     result: text  # or json, or lines
+    inherit_env: false  # its environment is PATH, HOME and a few others; name more under env:
 """
 
 HELLO = """\

@@ -92,6 +92,8 @@ def _notes(path: Path, explicit: str | None) -> Iterator[str]:
     for variable in withheld_variables.variables(config):
         if names := withheld_variables.affected_bindings(config, variable):
             yield f"{variable} is withheld from {', '.join(names)}. {withheld_variables.remedy(config, variable)}"
+    if inheriting := withheld_variables.inheriting(config):
+        yield withheld_variables.inheriting_text(inheriting)
     guessed = [
         f"{b.section}.{b.name}".rstrip(".") for b in config.bindings() if b.kind != "python" and not b.result
     ]

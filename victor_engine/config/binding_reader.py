@@ -17,7 +17,8 @@ from victor_engine.secretrefs import secret_names
 
 KINDS: tuple[BindingKind, ...] = ("command", "python", "http", "chat")
 _COMMON = (
-    "env", "cwd", "timeout", "grace", "state", "description", "parameters", "result", "result_schema", "encoding",
+    "env", "inherit_env", "cwd", "timeout", "grace", "state", "description", "parameters", "result", "result_schema",
+    "encoding",
 )  # fmt: skip
 _HTTP = ("url", "method", "headers", "body", "timeout", "redirects")
 _CHAT = (
@@ -62,6 +63,7 @@ def read_binding(
         http=http,
         chat=_read_chat(reader, workspace) if kind == "chat" else None,
         env=reader.text_map("env"),
+        inherit_env=reader.flag("inherit_env") if "inherit_env" in data else None,
         cwd=resolve_path(reader.text("cwd", "."), workspace),
         timeout=timeout,
         grace=reader.seconds("grace", 5.0, zero=True) or 0.0,
@@ -90,7 +92,7 @@ def without_effect(
         )
 
     if kind in ("http", "chat"):
-        for key in ("env", "cwd", "grace"):
+        for key in ("env", "inherit_env", "cwd", "grace"):
             if key in data:
                 warn((key,), f"{kind} starts no process", "Remove it")
     if "parameters" in data and binding.section != "tools":

@@ -62,7 +62,8 @@ class Binding:
     the whole state of the run. `timeout` is in seconds, and so is `grace`, the time between SIGTERM and SIGKILL.
     `parameters` is the JSON Schema of the arguments with which a model may call the tool; empty if it is not given.
     `result` is the form of the output (empty: guessed), `result_schema` its JSON Schema, and `encoding` that of text
-    (empty: UTF-8).
+    (empty: UTF-8). Without `inherit_env`, the work gets a short list of the variables of the engine besides `env`;
+    None is the default, which is true until 0.6.0.
     """
 
     section: str
@@ -74,6 +75,7 @@ class Binding:
     http: HttpTarget | None = None
     chat: ChatTarget | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    inherit_env: bool | None = None
     cwd: Path = Path(".")
     timeout: float | None = None
     grace: float = 5.0
@@ -83,6 +85,16 @@ class Binding:
     result: ResultKind = ""
     result_schema: Mapping[str, Any] | None = None
     encoding: str = ""
+
+    @property
+    def title(self) -> str:
+        """The section and name, as messages name the binding."""
+        return f"{self.section}.{self.name}".rstrip(".")
+
+    @property
+    def starts_process(self) -> bool:
+        """Whether its work has an environment of its own."""
+        return self.kind in ("command", "python")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ from victor_engine.api import (
     EventQuery,
     Port,
     ProblemInfo,
+    SecretInfo,
     StorageInfo,
     TrustInfo,
 )
@@ -40,6 +41,7 @@ from victor_engine.engine.requests import RequestService
 from victor_engine.engine.run_mover import RunMover
 from victor_engine.engine.runs import RunService
 from victor_engine.engine.schedules import ScheduleService
+from victor_engine.engine.secret_list import secret_list
 from victor_engine.engine.services import Services
 from victor_engine.engine.versions import VersionService
 from victor_engine.engine.workspace_files import WorkspaceFiles
@@ -58,6 +60,7 @@ from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx, open_store
 from victor_engine.store.repositories import deployments as stored_deployments
 from victor_engine.store.repositories import meta
+from victor_engine.work.withheld_variables import inheriting
 
 log = logging.getLogger(__name__)
 
@@ -301,6 +304,9 @@ class Engine(Port):
     async def plan_deployment(self, undo: bool = False) -> DeploymentPlan:
         return await self.files.plan(undo)
 
+    async def secrets(self) -> list[SecretInfo]:
+        return await asyncio.to_thread(secret_list, self.workspace)
+
     async def deployments(self, limit: int = 20) -> list[DeploymentInfo]:
         return await self._reader.read(stored_deployments.listed, limit)
 
@@ -336,6 +342,7 @@ class Engine(Port):
             untrusted=self._current.untrusted,
             storage=self.store.outage,
             socket=self.socket,
+            inheriting=inheriting(self.workspace.config),
             engine_user=user_name(os.geteuid()),
             permissions=self.rights.granted(),
             problems=(*self.workspace.problems, *self.socket_problems, *stored, *keys),

@@ -22,6 +22,7 @@ from victor_engine.api import (
     EngineInfo,
     EventInfo,
     EventQuery,
+    SecretInfo,
     TrustInfo,
 )
 from victor_engine.api.port import Port, PortMethod, derive
@@ -35,6 +36,7 @@ from victor_engine.engine.current_workspace import read_files
 from victor_engine.engine.deployments import prepare
 from victor_engine.engine.facade import delegate
 from victor_engine.engine.queries import Queries, stored_problems
+from victor_engine.engine.secret_list import secret_list
 from victor_engine.errors import EngineUnavailableError, VictorError
 from victor_engine.identity import acting
 from victor_engine.people.groups import Groups
@@ -188,6 +190,10 @@ class ReadOnlyPort(Port):
     async def plan_deployment(self, undo: bool = False) -> DeploymentPlan:
         workspace = await read_files(self.workspace)
         return (await self._view.read(prepare, workspace, self.clock.now(), undo=undo)).plan
+
+    async def secrets(self) -> list[SecretInfo]:
+        """Return the secrets of the files, as this process can read them."""
+        return await asyncio.to_thread(secret_list, await read_files(self.workspace))
 
     async def deployments(self, limit: int = 20) -> list[DeploymentInfo]:
         return await self._view.read(stored_deployments.listed, limit)

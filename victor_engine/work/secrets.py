@@ -26,6 +26,14 @@ LARGEST_SECRET = 1_000_000
 
 PREFIX = "VICTOR_SECRET_"
 """Prefix of the variables that hold secrets without a declaration in the configuration."""
+BASIC = frozenset(
+    (
+        "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VICTOR_STATE",
+        "VICTOR_RUNTIME",
+    )
+)  # fmt: skip
+"""Variables of the engine that all work gets, besides those that begin with `LC_`."""
+
 PRIVATE = ("CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID")
 """Variables that only the engine gets."""
 _LARGEST = 65_536
@@ -120,16 +128,19 @@ class SecretStore:
                 if path is not None and path.is_file() and path.stat().st_size <= _LARGEST:
                     yield read_secret_file(path, path.name)
 
-    def environ(self, given: Mapping[str, str] | None = None) -> dict[str, str]:
+    def environ(self, given: Mapping[str, str] | None = None, *, inherit: bool = True) -> dict[str, str]:
         """Return the environment for work: that of the engine, updated with `given`, with references replaced.
 
         Variables that hold secrets and variables of the engine are removed. A command that needs such a variable
-        names it in `env` of its binding.
+        names it in `env` of its binding. Without `inherit`, only `BASIC` variables of the engine remain.
         """
         open_to_all = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(PREFIX) and name not in PRIVATE and name not in self._withheld
+            if not name.startswith(PREFIX)
+            and name not in PRIVATE
+            and name not in self._withheld
+            and (inherit or name in BASIC or name.startswith("LC_"))
         }
         return {**open_to_all, **(self.resolve(given) if given else {})}
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from victor_engine.config.model import Binding, Config, SecretSource
 
 _LARGEST = 1 << 20
 """Maximum size, in bytes, of a program that is searched for the name of a variable."""
+
+
+_NAMED = 5
+"""Maximum number of bindings that one text names."""
 
 
 def keys_of(config: Config) -> Iterator[SecretSource]:
@@ -29,13 +33,28 @@ def variables(config: Config) -> tuple[str, ...]:
 
 def is_withheld(binding: Binding, variable: str) -> bool:
     """Return whether the work has its own environment, in which the variable is missing."""
-    return binding.kind in ("command", "python") and variable not in binding.env
+    return binding.starts_process and variable not in binding.env
 
 
 def affected_bindings(config: Config, variable: str) -> list[str]:
     """Return the bindings that do not get the variable."""
     found = [binding for binding in config.bindings() if is_withheld(binding, variable)]
     return [f"{binding.section}.{binding.name}".rstrip(".") for binding in found]
+
+
+def inheriting(config: Config) -> tuple[str, ...]:
+    """Return the bindings that rely on the default of `inherit_env`, which changes in 0.6.0."""
+    return tuple(b.title for b in config.bindings() if b.starts_process and b.inherit_env is None)
+
+
+def inheriting_text(names: Sequence[str]) -> str:
+    """Return a text that names the bindings that rely on the default of `inherit_env`."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return (
+        f"inherit_env is missing in {', '.join(names[:_NAMED])}{more}, so the work gets all variables of the engine "
+        "without secrets. Write inherit_env: false, and under env: the variables that it needs, or inherit_env: true. "
+        "From 0.6.0 on the default is false"
+    )
 
 
 def remedy(config: Config, variable: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from victor_engine.api.deployments import DeploymentInfo, DeploymentPlan
-from victor_engine.api.engine import CallerInfo, EngineInfo, EventInfo, EventQuery, TrustInfo
+from victor_engine.api.engine import CallerInfo, EngineInfo, EventInfo, EventQuery, SecretInfo, TrustInfo
 from victor_engine.api.marks import action, own, query
 from victor_engine.api.roles import Role
 from victor_engine.api.versions import ProblemInfo
@@ -53,6 +53,14 @@ class EnginePort(Protocol):
         """Read the files, and return the changes that `deploy` would make, with the errors that prevent them.
 
         With `undo`, return the changes that take the last deployment back; raise ConflictError if there is none.
+        """
+        ...
+
+    @query(role=Role.OPERATOR)
+    async def secrets(self) -> list[SecretInfo]:
+        """Return the secrets that the workspace declares or uses, without their values.
+
+        Each is read where the engine reads it: from its environment, its files and its credentials.
         """
         ...
 

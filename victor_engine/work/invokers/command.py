@@ -108,7 +108,9 @@ class CommandInvoker:
         return bytes(output), status, last_line, printed
 
     def _start(self, call: NodeCall, on_stdout: Sink, on_stderr: Sink) -> Child:
-        environ = call_environ(call, self._secrets.environ(self._binding.env))
+        environ = call_environ(
+            call, self._secrets.environ(self._binding.env, inherit=self._binding.inherit_env is not False)
+        )
         program = find_program(self._binding.command[0], self._binding.cwd, environ)
         words = [program, *self._binding.command[1:]]
         if call.constraints.network_allowed is False:

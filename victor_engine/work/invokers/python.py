@@ -88,14 +88,15 @@ class PythonInvoker:
 
     async def _in_worker(self, call: NodeCall, context: CallContext) -> Any:
         isolated = call.constraints.network_allowed is False
-        worker = self._pool.take(isolated)
+        inherit = self._binding.inherit_env is not False
+        worker = self._pool.take(isolated, inherit)
         reusable = False
         try:
             await context.process_started(worker.child.pid, worker.child.pgid, worker.child.start_ticks)
             request = {
                 "function": self._binding.function,
                 "payload": call.payload(),
-                "env": call_environ(call, self._secrets.environ(self._binding.env)),
+                "env": call_environ(call, self._secrets.environ(self._binding.env, inherit=inherit)),
                 "cwd": str(self._binding.cwd),
                 "workspace": str(self._pool.workspace),
             }
@@ -123,9 +124,12 @@ class PythonInvoker:
 class Worker:
     """One worker process and its frames."""
 
-    def __init__(self, workspace: Path, isolated: bool, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, workspace: Path, isolated: bool, environ: Mapping[str, str], inherit: bool = True
+    ) -> None:
         prefix = (*(no_network() or ()), *ends_with_engine()) if isolated else ()
         self.isolated = isolated
+        self.inherit = inherit  # whether it has seen the whole environment of the engine
         self.stamp = source_stamp(workspace)
         self._buffer = bytearray()
         self._limit = MAX_OUTPUT
@@ -218,16 +222,21 @@ class WorkerPool:
         self._secrets = secrets or SecretStore()
         self._idle: list[Worker] = []
 
-    def take(self, isolated: bool) -> Worker:
-        """Return a worker for exclusive use until it is released. Raise NodeError if it cannot start."""
+    def take(self, isolated: bool, inherit: bool = True) -> Worker:
+        """Return a worker for exclusive use until it is released. Raise NodeError if it cannot start.
+
+        `inherit` is whether its process has the whole environment of the engine.
+        """
         stamp = source_stamp(self.workspace)
-        while self._idle and not isolated:
-            worker = self._idle.pop()
+        fitting = [worker for worker in self._idle if worker.inherit == inherit]
+        while fitting and not isolated:
+            worker = fitting.pop()
+            self._idle.remove(worker)
             if worker.stamp == stamp and worker.child.returncode is None:
                 return worker
             self._retire(worker)
         try:
-            return Worker(self.workspace, isolated, self._secrets.environ())
+            return Worker(self.workspace, isolated, self._secrets.environ(inherit=inherit), inherit)
         except OSError as error:
             raise NodeError(
                 f"cannot start a worker process: {error}",
