@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from victor_engine.cli.access import access_lines
 from victor_engine.cli.files import note_deployment, note_status
 from victor_engine.cli.output import local, print_json, print_line, print_note, span, with_port
 from victor_engine.cli.schedule_tools import next_fire
-from victor_engine.errors import PermissionDeniedError, UsageError
+from victor_engine.errors import UsageError
 from victor_engine.private import make_directory, open_file
 from victor_engine.text import plural
 
@@ -262,63 +261,3 @@ def status(ctx: click.Context, as_json: bool) -> None:
         return info.mode != "readonly"
 
     sys.exit(0 if with_port(ctx, "read", work) else 7)
-
-
-UNIT = """[Unit]
-Description=Victor Workflow Scheduler
-After=network.target
-
-[Service]
-Type=simple
-User={user}
-ExecStart={command}
-ExecReload=/bin/kill -HUP $MAINPID
-Restart=always
-RestartSec=10
-KillMode=mixed
-StateDirectory=victor
-StateDirectoryMode=0700
-RuntimeDirectory=victor/{name}
-Environment=VICTOR_STATE=/var/lib/victor
-
-[Install]
-WantedBy=multi-user.target
-"""
-
-
-@click.command("install")
-@click.option("--user", default=None, help="User that runs the service; default: the current user.")
-@click.option("-c", "--config", type=click.Path(path_type=Path), help="The scheduler.yaml of the service.")
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    default=Path("/etc/systemd/system/victor-scheduler.service"),
-    show_default=True,
-    help="Path of the unit file.",
-)
-@click.pass_context
-def install(ctx: click.Context, user: str | None, config: Path | None, output: Path) -> None:
-    """Write a systemd unit that runs the engine as a service."""
-    import getpass
-
-    from victor_engine.service.connect import find
-    from victor_engine.service.paths import workspace_name
-
-    workspace = find(ctx.obj["workspace"], ctx.obj["state_dir"]).workspace
-    program = shutil.which("victor") or f"{sys.executable} -m victor_engine.cli.main"
-    command = f"{program} --workspace {workspace.absolute()} scheduler start"
-    if config is not None:
-        command += f" --config {config.absolute()}"
-    try:
-        text = UNIT.format(user=user or getpass.getuser(), command=command, name=workspace_name(workspace))
-        output.write_text(text)
-    except PermissionError:
-        raise PermissionDeniedError(
-            f"permission denied: cannot write {output}; use sudo, or choose another file with --output FILE"
-        ) from None
-    except OSError as error:
-        raise UsageError(
-            f"cannot write {output}: {error.strerror}; choose another file with --output FILE"
-        ) from None
-    print_line(f"wrote {output}; now run:")
-    print_line("  sudo systemctl daemon-reload\n  sudo systemctl enable --now victor-scheduler")

@@ -11,8 +11,9 @@ import click
 
 from victor_engine.api import Port, ScheduleInfo
 from victor_engine.cli.backfill import backfill
-from victor_engine.cli.daemon import install, start, status, stop
+from victor_engine.cli.daemon import start, status, stop
 from victor_engine.cli.files import note_schedules, with_files
+from victor_engine.cli.install import install, uninstall
 from victor_engine.cli.output import (
     json_state,
     local,
@@ -392,5 +393,17 @@ def _settings(given: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
-for _command in (start, stop, status, install, explain, backfill, drain, undrain, calendars, preview):
+for _command in (
+    start,
+    stop,
+    status,
+    install,
+    uninstall,
+    explain,
+    backfill,
+    drain,
+    undrain,
+    calendars,
+    preview,
+):
     scheduler.add_command(_command)

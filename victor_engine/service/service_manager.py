@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 
 from victor_engine.engine import Engine
 from victor_engine.errors import VictorError
@@ -25,8 +25,7 @@ ENDING_SECONDS = 60.0
 class ServiceManager:
     """Messages to the service manager that started this process. Without one, every method does nothing.
 
-    `alive` is asked before each message to the watchdog. The messages are sent from the event loop, so a blocked loop
-    sends none, and the service manager restarts the process.
+    The messages are sent from the event loop, so a blocked loop sends none, and the service manager restarts the process.
     """
 
     def __init__(self, address: str = "", watchdog: float | None = None) -> None:
@@ -34,7 +33,6 @@ class ServiceManager:
         self._watchdog = watchdog
         self._failed = False
         self._stopping = False
-        self.alive: Callable[[], bool] = lambda: True
 
     @classmethod
     def of_process(cls, environ: MutableMapping[str, str] = os.environ) -> ServiceManager:
@@ -78,7 +76,7 @@ class ServiceManager:
             return
         interval = min(STATUS_SECONDS, self._watchdog / 2) if self._watchdog is not None else STATUS_SECONDS
         while True:
-            if self._watchdog is not None and self.alive():
+            if self._watchdog is not None and engine.alive():
                 self.send("WATCHDOG=1")
             if not self._stopping:
                 with contextlib.suppress(VictorError):
