@@ -14,6 +14,9 @@ RECORDS = frozenset({"human", "errors"})
 """The names of the records that the engine writes, by node id."""
 
 
+ENDS = ("end", "END", "__end__")
+"""The targets that mean the end of a run."""
+
 SECRETS = "_secrets"
 """The name of the references to secrets that a run was started with, by key of the state."""
 

@@ -174,8 +174,12 @@ def test_declarations_that_a_file_no_longer_has_are_named(victor: Victor) -> Non
 
 
 def test_a_running_engine_starts_what_is_in_force_and_says_so(victor: Victor) -> None:
+    (victor.root / "workflows/broken.yaml").write_text("workflows: [")
     assert victor("scheduler", "start", "--daemon") == 0
     try:
+        assert "deployment 1: w 1.0.0 is new" in victor.err
+        assert "broken.yaml:1:" in victor.err
+        (victor.root / "workflows/broken.yaml").unlink()
         write(victor, flow("2.0.0", 2))
         assert victor("run", "w") == 0
         assert " w 1.0.0 " in victor.out

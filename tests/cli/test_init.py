@@ -101,3 +101,27 @@ def test_a_file_without_a_workspace_runs_in_its_directory(here: Here) -> None:
     assert "both.yaml has 2 workflows; name one: both.yaml:a" in here.said
     assert here("run", "both.yaml:b") == 0
     assert here("run", "nothing.yaml") == 2
+
+
+@pytest.mark.parametrize(
+    "command", [("run", "hello"), ("plan",), ("validate",), ("deploy",), ("scheduler", "start")]
+)
+def test_without_a_workspace_an_error_names_the_directory_and_the_remedy(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: tuple[str, ...],
+) -> None:
+    """The default ~/.victor, which the user did not name, is not looked at as if it were one."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("VICTOR_STATE", raising=False)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    assert main(list(command)) == 2
+    error = capsys.readouterr().err
+    assert (
+        f"no workspace was found: neither {tmp_path}/empty nor a directory above it has a victor.yaml"
+        in error
+    )
+    assert "run: victor init" in error
+    assert not (tmp_path / "home").exists()

@@ -267,3 +267,13 @@ def test_templates_and_references() -> None:
 def test_rendering_never_fails_and_returns_the_missing_names(template: str, state: dict[str, str]) -> None:
     found = render(template, state)
     assert all(name not in state for name in found.missing)
+
+
+def test_a_node_with_the_name_of_the_end_is_explained(tmp_path: Path) -> None:
+    path = tmp_path / "w.yaml"
+    path.write_text(
+        "workflows:\n  w:\n    nodes:\n      - {id: c, type: condition, condition: '1 > 0', branches: {true: end, false: end}}\n"
+        "      - {id: end, type: transform, transform: 'x = 2'}\n"
+    )
+    (problem,) = load_file(path).problems
+    assert "In branches, end means the end of the run" in problem.remedy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from victor_engine.cli.access import access_lines
 from victor_engine.cli.files import note_deployment, note_status
 from victor_engine.cli.output import local, print_json, print_line, print_note, span, with_port
 from victor_engine.cli.schedule_tools import next_fire
+from victor_engine.cli.workspaces import require_workspace
 from victor_engine.errors import UsageError
 from victor_engine.private import make_directory, open_file
 from victor_engine.text import plural
@@ -48,6 +50,7 @@ def start(
         raise UsageError(
             f"{config}: the file does not exist; omit --config or give the path of a scheduler.yaml"
         )
+    require_workspace(ctx)
     if daemon:
         _into_background(ctx, pid_file, interval, config)
         return
@@ -92,10 +95,19 @@ def start(
     sys.exit(code)
 
 
-async def _print_access(port: Port) -> None:
+async def _print_start(port: Port) -> None:
+    """Print who can use the engine, the deployment of its start, and the errors of the files."""
+    from victor_engine.definition.problem_messages import describe
+
     info = await port.engine()
     for line in access_lines(info.socket, info.permissions):
         print_line(line)
+    for done in await port.deployments(1):
+        if done.how == "start" and done.at >= info.started_at - timedelta(minutes=1):
+            note_deployment(done)
+    for problem in info.problems:
+        if problem.severity == "error":
+            print_note(describe(problem))
 
 
 def _holds_pid(pid_file: Path, pid: int) -> bool:
@@ -143,7 +155,7 @@ def _into_background(
         listens = found is not None and found.pid == process.pid and Path(found.socket).exists()
         if listens and (pid_file is None or _holds_pid(pid_file, process.pid)):
             print_line(f"engine {process.pid} runs in the background; log: {log_path}")
-            with_port(ctx, "attach", _print_access)
+            with_port(ctx, "attach", _print_start)
             return
         if process.poll() is not None:
             tail = log_path.read_text(errors="replace").strip().splitlines()[-1:]

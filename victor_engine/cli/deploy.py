@@ -9,6 +9,7 @@ import click
 from victor_engine.api import DeploymentInfo, DeploymentPlan, Port
 from victor_engine.cli.output import print_error, print_json, print_line, print_note, with_port
 from victor_engine.cli.plans import plan_option, print_plan, read_token
+from victor_engine.cli.workspaces import require_workspace
 from victor_engine.text import plural
 
 SIGNS = {"new": "+", "changed": "~", "reverted": "<", "vanished": "-", "registered": "+"}
@@ -110,6 +111,7 @@ def _trusted_now(ctx: click.Context, found: DeploymentPlan) -> bool:
 
 def _plan(ctx: click.Context, undo: bool) -> DeploymentPlan:
     """Return the plan, also of a workspace that no engine has opened."""
+    require_workspace(ctx)
     if ctx.obj.get("open_port") is None:
         import asyncio
 

@@ -11,6 +11,7 @@ import click
 from victor_engine.api import FINAL_RUN_STATUSES, EventInfo, Port, RunInfo
 from victor_engine.cli.files import check_start, note_deployment
 from victor_engine.cli.output import json_state, port_of, print_json, print_line, print_note, span
+from victor_engine.cli.workspaces import require_workspace
 from victor_engine.errors import UsageError
 from victor_engine.text import plain
 
@@ -50,6 +51,7 @@ def run(
     While it follows the run on a terminal, a question of the run can be answered there.
     """
     workflow = _of_file(ctx, workflow)
+    require_workspace(ctx)
     initial = json_state(state, state_file)
     instant = None if nominal is None else _instant(nominal)
 

@@ -108,9 +108,11 @@ def _notes(path: Path, explicit: str | None) -> Iterator[str]:
 
 def _files_of_workspace(ctx: click.Context) -> list[Path]:
     """Return the workflow files of the workspace, as an engine loads them."""
+    from victor_engine.cli.workspaces import require_workspace
     from victor_engine.config import load_config
     from victor_engine.service.connect import find
 
+    require_workspace(ctx)
     workspace = find(ctx.obj["workspace"], ctx.obj["state_dir"]).workspace
     found = load_config(workspace).workflow_files()
     if not found:

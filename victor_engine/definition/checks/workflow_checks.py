@@ -34,6 +34,7 @@ from victor_engine.definition.model import (
     WorkflowDefinition,
 )
 from victor_engine.definition.reader import Problems, Reader
+from victor_engine.reserved import ENDS
 
 _INPUT_NAME = re.compile(r"\$ctx\.([A-Za-z_]\w*)")
 
@@ -146,10 +147,13 @@ def _check_reachable(
     }
     roots = [node_id for node_id in unreachable if node_id not in entered] or unreachable[:1]
     for node_id in roots:
+        remedy = "Name it in the next or branches of another node, or remove it"
+        if node_id in ENDS:
+            remedy = f"In branches, {node_id} means the end of the run: give the node another name"
         problems.error(
             readers[node_id].place("id"),
             f"node {node_id!r} cannot be reached from the start ({definition.start!r})",
-            "Name it in the next or branches of another node, or remove it",
+            remedy,
         )
 
 

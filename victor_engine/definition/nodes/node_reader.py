@@ -22,6 +22,7 @@ from victor_engine.definition.nodes.human import read_hitl
 from victor_engine.definition.nodes.parallel import read_parallel, read_team
 from victor_engine.definition.nodes.wait import read_wait, read_workflow
 from victor_engine.definition.reader import YAML_BOOLEANS, Reader
+from victor_engine.reserved import ENDS
 
 TYPE_ALIASES = {"human": "hitl", "human_in_the_loop": "hitl", "branch": "condition", "function": "compute"}
 MAPPED = ("hitl", "wait", "workflow")
@@ -220,7 +221,7 @@ def _condition(reader: Reader, common: dict[str, Any]) -> Node:
                 reader.document.place(path), f"{reader.what}: branch {key!r} must lead to one node id"
             )
             continue
-        name = None if target in (None, "end", "END", "__end__") else str(target)
+        name = None if target in (None, *ENDS) else str(target)
         boolean = YAML_BOOLEANS.get(key.strip().lower())
         branches.append(Branch(key=key, target=name, boolean=boolean))
     if not branches and not common["next"]:
