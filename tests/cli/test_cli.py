@@ -131,8 +131,8 @@ def test_a_run_without_an_engine_is_followed_and_its_status_is_the_exit_code(vic
     file = victor.root / "workflows/plain.yaml"
     file.write_text(
         "workflows:\n  plain:\n    nodes:\n"
-        "      - {id: write, type: agent, role: writer, goal: 'about {topic}', next: [end]}\n"
-        "      - {id: end, type: transform, transform: 'done = draft'}\n"
+        "      - {id: write, type: agent, role: writer, goal: 'about {topic}', next: [finish]}\n"
+        "      - {id: finish, type: transform, transform: 'done = draft'}\n"
         "  bad:\n    nodes:\n      - {id: a, type: transform, transform: 'x = 1 / 0'}\n"
     )
     assert victor("run", "plain", "--state", '{"topic": "x"}') == 0

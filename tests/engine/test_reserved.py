@@ -9,9 +9,14 @@ import pytest
 
 from tests.engine.support import engine_on, question, until_end, workspace
 from victor_engine.api import Answer, EventQuery, MigrationSpec
+from victor_engine.definition.content import checksum
+from victor_engine.definition.dialect_keys import HINTS, REFUSED, RESERVED_IDS
 from victor_engine.definition.loader import load_text
 from victor_engine.engine import Engine
+from victor_engine.errors import VictorError
 from victor_engine.graph import Checkpointer, StateGraph
+from victor_engine.store.db import open_store
+from victor_engine.versioning.catalog import register_definition
 
 FORGED = '{"human": {"gate": {"outcome": "approved"}}, "errors": {"gate": {}}, "_x": 1, "found": 2}'
 BINDINGS = f"""
@@ -192,7 +197,76 @@ async def test_a_function_of_a_graph_cannot_write_them(tmp_path: Path) -> None:
     assert set(state["errors"]) == {"fail"}
 
 
-@pytest.mark.parametrize("name", ["human", "errors", "_own"])
+async def stored_before(root: Path, text: str) -> None:
+    """Register content as an earlier release did, which did not refuse it."""
+    store = open_store(root / ".state" / "victor.db")
+    store.begin_epoch()
+    store.start()
+    found = load_text("workflows:\n" + text, refused_apart=True)
+    for definition in found.workflows.values():
+        content = dict(definition.content or {})
+        await store.write(
+            lambda tx, d=definition, c=content: register_definition(tx, d, c, text, None, checksum(c))  # type: ignore[misc]
+        )
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("node", "message", "remedy"),
+    [
+        *(
+            (
+                f"{{id: {name}, type: compute, handler: forge}}",
+                f"the id '{name}' is reserved",
+                "human, errors, end",
+            )
+            for name in RESERVED_IDS
+        ),
+        *(
+            (f"{{id: a, type: compute, handler: forge, {key}: x}}", f"{key} requests protection", remedy)
+            for key, remedy in REFUSED.items()
+        ),
+        (
+            "{id: a, type: team, members: [{id: m, role: forger, sandbox: true}]}",
+            "sandbox requests protection",
+            "in a container",
+        ),
+    ],
+)
+async def test_new_content_is_refused_and_stored_content_runs(
+    tmp_path: Path, node: str, message: str, remedy: str
+) -> None:
+    text = workflow(node)
+    (problem,) = [each for each in load_text("workflows:\n" + text).problems if each.severity == "error"]
+    assert (problem.severity, message in problem.message, remedy in problem.remedy) == ("error", True, True)
+    assert (problem.line, problem.column) != (0, 0)
+    if "sandbox: x" not in node and "id: end," not in node and "id: human" not in node:
+        return  # one of each kind through the engine
+    async with engine_on(workspace(tmp_path / "new", files(text))) as engine:
+        with pytest.raises(VictorError):
+            await engine.start_run("w")
+        assert any(message in each.message for each in (await engine.engine()).problems)
+    root = workspace(tmp_path / "old", files(text))
+    await stored_before(root, text)
+    async with engine_on(root) as engine:
+        run = await engine.start_run("w")
+        assert (await until_end(engine, run.id)).run.status == "succeeded"
+        found = [each for each in (await engine.engine()).problems if message in each.message]
+        assert [each.severity for each in found] == ["warning"]
+
+
+@pytest.mark.parametrize("key", sorted(HINTS))
+def test_hints_are_passed_on_with_a_warning_that_names_the_alternative(key: str) -> None:
+    found = load_text(
+        "workflows:\n" + workflow(f"{{id: a, type: compute, tools: [t], {key}: 3}}"), strict=True
+    )
+    assert [(each.severity, f"passes {key} on" in each.message) for each in found.problems] == [
+        ("warning", True)
+    ]
+    assert found.workflows["w"].nodes["a"].extra[key] == 3
+
+
+@pytest.mark.parametrize("name", ["_own"])
 async def test_a_node_with_the_name_of_a_reserved_key_keeps_its_answer_separate(
     tmp_path: Path, name: str
 ) -> None:

@@ -20,13 +20,13 @@ FLOW = """
       mail:
         nodes:
           - {id: gate, type: hitl, hitl_type: review, name: Mail, allow_edit: true, context_keys: [draft],
-             prompt: Check the mail, timeout: 30m, next: {approved: end, rejected: end}}
-          - {id: end, type: transform, transform: "v = 1"}
+             prompt: Check the mail, timeout: 30m, next: {approved: finish, rejected: finish}}
+          - {id: finish, type: transform, transform: "v = 1"}
       failover:
         nodes:
           - {id: gate, type: hitl, hitl_type: approval, name: Fail over, prompt: "Fail over now?", timeout: 2h,
-             next: {approved: end, rejected: end}}
-          - {id: end, type: transform, transform: "v = 1"}
+             next: {approved: finish, rejected: finish}}
+          - {id: finish, type: transform, transform: "v = 1"}
     """
 OPEN = "╭──"
 TYPED = ("looks fine, not urgent", "sunday", "yes", "ay")
@@ -67,8 +67,8 @@ ASKED = """
       failover:
         nodes:
           - {id: gate, type: hitl, hitl_type: approval, name: Fail over, prompt: "Fail over now?", timeout: DEADLINE,
-             on_timeout: approve, required_approvals: 2, next: {approved: end, rejected: end}}
-          - {id: end, type: transform, transform: "v = 1"}
+             on_timeout: approve, required_approvals: 2, next: {approved: finish, rejected: finish}}
+          - {id: finish, type: transform, transform: "v = 1"}
     """
 SOON = 5.0
 """Seconds within which news has come, on a busy machine too: a second is what is promised."""

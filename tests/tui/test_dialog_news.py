@@ -42,8 +42,8 @@ FLOW = """
             on_timeout: approve
             required_approvals: 2
             allow_questions: true
-            next: {approved: end, rejected: end}
-          - {id: end, type: transform, transform: "v = 1"}
+            next: {approved: finish, rejected: finish}
+          - {id: finish, type: transform, transform: "v = 1"}
     """
 
 

@@ -175,8 +175,13 @@ def _check(
     bindings = BindingTable(config or Config(workspace=path.resolve().parent))
     functions = FunctionRegistry()
     problems = _functions(functions, bindings, config)
-    result = load_file(path, functions=functions, strict=strict, root=_root(path, config))
+    result = load_file(path, functions=functions, strict=strict, root=_root(path, config), refused_apart=True)
     problems += result.problems
+    for name, refused in result.refused.items():
+        known = config is not None and stores.has(config.workspace, result.workflows[name])
+        problems += [
+            msgspec.structs.replace(each, severity="warning" if known else "error") for each in refused
+        ]
     if config is not None:
         problems += [
             *config.warnings,

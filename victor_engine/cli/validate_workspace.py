@@ -49,7 +49,9 @@ class _Workspace:
         self._stored = stores.versions(workspace)
         files = [] if config is None else config.workflow_files()
         others = [path for path in files if Path(os.path.realpath(path)) not in given]
-        self._all = dict(given) | {path: load_file(path, root=workspace) for path in others}
+        self._all = dict(given) | {
+            path: load_file(path, root=workspace, refused_apart=True) for path in others
+        }
 
     def problems(self) -> Iterator[ProblemInfo]:
         from victor_engine.scheduling.declared_checks import after_errors, past_times

@@ -61,6 +61,21 @@ class Stores:
         except DefinitionError:
             return None  # the version is not valid, which the check of the file reports
 
+    def has(self, workspace: Path, definition: WorkflowDefinition) -> bool:
+        """Return whether the store has this content, so that it is not new. False if the store cannot be read."""
+        from victor_engine.definition.content import checksum
+        from victor_engine.errors import VictorError
+        from victor_engine.versioning import catalog
+
+        try:
+            reader = self._reader(workspace)
+            digest = checksum(definition.content or {})
+            return reader is not None and reader.read(
+                lambda connection: catalog.find_registered(connection, definition, digest) is not None
+            )
+        except VictorError:
+            return False  # reported with the notice of the version
+
     def versions(self, workspace: Path) -> dict[str, set[str]]:
         """Return the versions of each workflow in the store; empty if it does not exist or cannot be read."""
         from victor_engine.errors import StoreError

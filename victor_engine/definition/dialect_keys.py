@@ -109,23 +109,13 @@ WAIT_HTTP = frozenset(["url", "method", "headers", "status", "json"])
 
 PASSED_THROUGH = frozenset(
     [
-        "services",
-        "batch_config",
-        "error_handling",
         "llm_config",
         "profile",
         "tool_budget",
-        "max_cost_tier",
         "config",
         "tags",
         "model",
         "temperature",
-        "execution_target",
-        "sandbox",
-        "isolation",
-        "cache",
-        "timeout_per_member",
-        "total_timeout",
         "position",
         "ui",
         "docs",
@@ -133,6 +123,31 @@ PASSED_THROUGH = frozenset(
     ]
 )
 """Keys that the engine does not act on and passes to the agent or handler, without a warning."""
+
+HINTS = {
+    "batch_config": "Use a parallel node",
+    "cache": "The work itself can keep results",
+    "services": "Start services outside the workflow",
+    "error_handling": "Use retry_policy, on_error or error_strategy",
+    "max_cost_tier": "Choose the model in the binding",
+    "timeout_per_member": "Use timeout of the team, or of the binding of the member",
+    "total_timeout": "Use timeout of the node, or max_execution_timeout_seconds of the workflow",
+    "max_recursion_depth": "Child runs can be nested 16 deep",
+}
+"""Keys that the engine passes on with a warning, because it does not act on them; the remedy of each."""
+
+REFUSED = {
+    "sandbox": "Run the command in a container or under systemd-run in its binding, or write constraints: "
+    "{network_allowed: false}",
+    "isolation": "Run the command in a container or under systemd-run in its binding, or write constraints: "
+    "{network_allowed: false}",
+    "execution_target": "Name the program that reaches the other machine, such as ssh, in the command of its binding",
+}
+"""Keys that request protection that the engine does not provide. New content must not have them; the remedy of each."""
+
+RESERVED_IDS = ("human", "errors", "end", "END", "__end__", "__start__", "ctx", "state")
+"""Ids that new nodes must not have, because they have another meaning: `human` and `errors` are records of the engine,
+`end` ends a branch, `ctx` and `state` are the whole state in expressions."""
 
 WORKFLOW = frozenset(
     [
@@ -162,9 +177,6 @@ WORKFLOW = frozenset(
 
 WORKFLOW_PASSED_THROUGH = frozenset(
     [
-        "services",
-        "batch_config",
-        "error_handling",
         "llm_config",
         "profile",
         "tags",
@@ -177,7 +189,6 @@ WORKFLOW_PASSED_THROUGH = frozenset(
         "outputs",
         "context",
         "temporal_context",
-        "max_recursion_depth",
     ]
 )
 
@@ -210,6 +221,7 @@ RETRY = frozenset(
     ]
 )
 
-MEMBER = frozenset(["id", "name", "role", "goal", "tools", "tool_budget", "description"])
+MEMBER = frozenset(["id", "name", "role", "goal", "tools", "tool_budget"])
+MEMBER_PASSED_THROUGH = PASSED_THROUGH | {"description", "backstory", "expertise"}
 
 TOP = frozenset({"workflows", "nodes", "name", "description", "version", "metadata", "schedule", "execution"})

@@ -44,6 +44,8 @@ class LoadResult:
     """By workflow: the readers of its nodes, which give the places of their keys."""
     readers: dict[str, Reader] = field(default_factory=dict)
     """By workflow: its reader."""
+    refused: dict[str, tuple[ProblemInfo, ...]] = field(default_factory=dict)
+    """By workflow: the errors that it has if its content is new, if they were to be kept apart."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """The digests of the texts that were read, by path: the file and the files that it refers to."""
 
@@ -63,12 +65,14 @@ def load_file(
     functions: FunctionRegistry | None = None,
     strict: bool = False,
     root: Path | None = None,
+    refused_apart: bool = False,
 ) -> LoadResult:
     """Read one file. Invalid content raises nothing: each error becomes a problem with its place.
 
     `root` is the directory that `$ref` may read: by default the workspace (the nearest directory above with a
     `victor.yaml`), or else the file's own directory. `strict` makes errors of the warnings about unknown keys
-    and expressions.
+    and expressions. `refused_apart` keeps the errors of new content apart, in `refused`, because the store may have
+    this content already.
     """
     label = str(path)
     try:
@@ -77,7 +81,7 @@ def load_file(
         return _failed(label, f"cannot be read: {reason(error)}")
     except UnicodeDecodeError as error:
         return _failed(label, f"is not UTF-8 text (byte {error.start})")
-    return load_text(text, label, functions=functions, strict=strict, root=root)
+    return load_text(text, label, functions=functions, strict=strict, root=root, refused_apart=refused_apart)
 
 
 def load_text(
@@ -87,9 +91,11 @@ def load_text(
     functions: FunctionRegistry | None = None,
     strict: bool = False,
     root: Path | None = None,
+    refused_apart: bool = False,
 ) -> LoadResult:
     """Read a text as `load_file` reads a file. `$ref` is relative to the directory of `label`."""
     problems = Problems(label, strict, root)
+    problems.refused = [] if refused_apart else None
     problems.sources[label] = text_digest(text)
     functions = functions or FunctionRegistry()
     try:
@@ -172,6 +178,7 @@ def _read_workflow(
     lines: list[str],
 ) -> None:
     before = len(problems.errors)
+    refused_before = len(problems.refused or ())
     if name == ASKED_WORKFLOW:
         problems.error(
             reader.place(), f"the name {name!r} is reserved for questions of users", "Rename the workflow"
@@ -183,10 +190,14 @@ def _read_workflow(
     except OverBudgetError as error:
         error.line = reader.place()[0]
         raise
+    refused = tuple((problems.refused or ())[refused_before:])
     if len(problems.errors) > before or definition is None:
+        problems.found += refused  # content with other errors is not in the store
         return
     result.workflows[name] = definition
     result.nodes[name], result.readers[name] = readers, reader
+    if refused:
+        result.refused[name] = refused
     if definition.schedule is not None:
         block = (*reader.path, "schedule")
         result.schedules[name] = {
@@ -210,6 +221,12 @@ def build_workflow(
         if not reader.data.get("nodes"):
             problems.error(reader.place(), f"workflow {name!r} has no nodes", "Add a nodes: list")
         return None, readers
+    for node_id in nodes.keys() & set(dialect_keys.RESERVED_IDS):
+        problems.refuse(
+            readers[node_id].place("id"),
+            f"{readers[node_id].what}: the id {node_id!r} is reserved",
+            f"Rename the node. Reserved ids: {', '.join(dialect_keys.RESERVED_IDS)}",
+        )
     execution = reader.inner("execution", f"workflow {name!r}: execution")
     if execution is not None:
         execution.unknown(dialect_keys.EXECUTION, dialect_keys.WORKFLOW_PASSED_THROUGH)

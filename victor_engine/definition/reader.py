@@ -10,7 +10,7 @@ from typing import Any
 from victor_engine.api import ProblemInfo
 from victor_engine.clock import LONGEST
 from victor_engine.config.yaml_locations import did_you_mean, misspelling_of
-from victor_engine.definition.dialect_keys import BREAKER
+from victor_engine.definition.dialect_keys import BREAKER, HINTS, REFUSED
 from victor_engine.definition.limits import CircuitBreaker
 from victor_engine.definition.yaml_document import Document, Path
 
@@ -64,6 +64,8 @@ class Problems:
         self.sources: dict[str, str] = {}
         """The digests of the texts that were read: the file and the files that it refers to."""
         self.found: list[ProblemInfo] = []
+        self.refused: list[ProblemInfo] | None = None
+        """The errors of new content only, if they are kept apart; otherwise they are in `found`."""
 
     @property
     def errors(self) -> list[ProblemInfo]:
@@ -78,12 +80,24 @@ class Problems:
         """Add a warning. It is an error if the reader is strict and `strict` is true."""
         self._add("error" if self.strict and strict else "warning", place, message, remedy)
 
-    def _add(self, severity: Any, place: tuple[int, int], message: str, remedy: str) -> None:
+    def refuse(self, place: tuple[int, int], message: str, remedy: str = "") -> None:
+        """Add an error of new content. Content that the store has already keeps its meaning."""
+        self._add("error", place, message, remedy, self.found if self.refused is None else self.refused)
+
+    def _add(
+        self,
+        severity: Any,
+        place: tuple[int, int],
+        message: str,
+        remedy: str,
+        found: list[ProblemInfo] | None = None,
+    ) -> None:
+        found = self.found if found is None else found
         problem = ProblemInfo(
             severity=severity, message=message, path=self.path, line=place[0], column=place[1], remedy=remedy
         )
-        if problem not in self.found:
-            self.found.append(problem)
+        if problem not in found:
+            found.append(problem)
 
 
 def kind_of(value: Any) -> str:
@@ -140,6 +154,16 @@ class Reader:
             if key in known:
                 continue
             if key in passed_through:
+                extra[key] = value
+                continue
+            if key in REFUSED:
+                message = f"{self.what}: {key} requests protection that the engine does not provide"
+                self.problems.refuse(self.key_place(key), message, REFUSED[key])
+                extra[key] = value
+                continue
+            if key in HINTS:
+                message = f"{self.what}: the engine passes {key} on and does not act on it"
+                self.problems.warning(self.key_place(key), message, HINTS[key], strict=False)
                 extra[key] = value
                 continue
             meant = misspelling_of(key, [*known, *passed_through])

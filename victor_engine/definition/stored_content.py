@@ -17,6 +17,7 @@ def definition_from_content(name: str, content: Mapping[str, Any]) -> WorkflowDe
     """Return the definition of stored content. Raises DefinitionError if the content is invalid."""
     document = Document(data=content)
     problems = Problems(name)
+    problems.refused = []  # stored content is not new
     reader = Reader(content, (), document, problems, f"workflow {name!r}")
     definition, _ = build_workflow(name, reader, problems)
     raise_for(tuple(problems.found))

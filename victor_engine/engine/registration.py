@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
+
 from victor_engine import jsonio
 from victor_engine.api import ProblemInfo, ScheduleSpec
 from victor_engine.clock import to_us
@@ -105,6 +107,7 @@ def look(connection: sqlite3.Connection, workspace: Workspace) -> Changes:
                 plan.conflicts.add(piece.name)
         else:
             plan.good.append(piece)
+            plan.problems += _refused(connection, piece)
     plan.problems += _declared_twice(plan.good)
     plan.keep_whole()
     plan.problems += schedule_checks.check(connection, plan.good, plan.new, workspace)
@@ -161,6 +164,15 @@ def _may_be_declared(
     """Return whether the version in force may still be declared, in another file that has errors."""
     path = current[2] if current is not None else None
     return path is not None and path != piece.path and Path(path) in workspace.files_with_errors
+
+
+def _refused(connection: sqlite3.Connection, piece: WorkflowPiece) -> Iterator[Problem]:
+    """Yield the errors of new content; they are warnings for content that the store has."""
+    if not piece.refused:
+        return
+    known = catalog.find_registered(connection, piece, piece.checksum) is not None
+    for problem in piece.refused:
+        yield piece.name, (msgspec.structs.replace(problem, severity="warning") if known else problem)
 
 
 def _is_registered(connection: sqlite3.Connection, piece: WorkflowPiece) -> bool:

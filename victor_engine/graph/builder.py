@@ -269,12 +269,14 @@ class WorkflowBuilder:
         functions = FunctionRegistry()
         for known, function in self.functions.items():
             functions.register(known, function)
-        found = load_text(shown(name, content), name, functions=functions)
+        # A program may have run with these names before; then its content is not new.
+        found = load_text(shown(name, content), name, functions=functions, refused_apart=True)
         errors = [problem for problem in found.problems if problem.severity == "error"]
         if errors or name not in found.workflows:
             text = "; ".join(f"{error.message}. {error.remedy}".rstrip(". ") for error in errors)
             raise GraphDefinitionError(f"workflow {name!r}: {text}")
-        self.warnings = tuple(problem.message for problem in found.problems)
+        refused = found.refused.get(name, ())
+        self.warnings = tuple(problem.message for problem in (*found.problems, *refused))
         definition = found.workflows[name]
         collected = _collected.get()
         if collected is not None:

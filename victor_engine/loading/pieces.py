@@ -39,7 +39,7 @@ class WorkflowPiece(Struct, frozen=True, kw_only=True):
 
     `content` is JSON. `scheduled` is whether it declares a schedule, and `spec` its spec unless that has errors.
     `work` are the nodes that need a binding; `starts` maps nodes to the workflows that they start. `asks_secrets` is
-    whether a request of it has secret fields.
+    whether a request of it has secret fields. `refused` are the errors that it has if its content is new.
     """
 
     name: str
@@ -56,6 +56,7 @@ class WorkflowPiece(Struct, frozen=True, kw_only=True):
     work: tuple[str, ...] = ()
     starts: dict[str, str] = {}
     asks_secrets: bool = False
+    refused: tuple[ProblemInfo, ...] = ()
 
     def problem(self, error: str) -> ProblemInfo:
         """Return an error of its `schedule:` block with its location."""

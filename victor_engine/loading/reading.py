@@ -124,7 +124,7 @@ class WorkspaceReader:
         known = FunctionRegistry()
         for name in functions:
             known.register(name, _only_named)
-        result = load_file(path, functions=known, root=config.workspace)
+        result = load_file(path, functions=known, root=config.workspace, refused_apart=True)
         has_errors = not result.ok
         problems: list[Problem] = [(None, problem) for problem in result.problems]
         workflows = []
@@ -180,6 +180,7 @@ class WorkspaceReader:
                 for node in definition.nodes.values()
                 if isinstance(node, SubWorkflowNode)
             },
+            refused=result.refused.get(definition.name, ()),
             asks_secrets=any(
                 isinstance(node, HITLNode) and asked_secrets(node) for node in definition.nodes.values()
             ),

@@ -95,7 +95,7 @@ def read_team(reader: Reader, common: dict[str, Any]) -> Node:
         inner = Reader(item, path, reader.document, reader.problems, f"{reader.what}: member {index + 1}")
         extra = inner.unknown(
             dialect_keys.MEMBER,
-            dialect_keys.PASSED_THROUGH | {"backstory", "expertise", "llm_config", "timeout"},
+            dialect_keys.MEMBER_PASSED_THROUGH,
         )
         member_id = inner.text("id") or inner.text("name") or inner.text("role") or f"member{index + 1}"
         if any(member.id == member_id for member in members):
