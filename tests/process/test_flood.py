@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.engine.support import engine_on, question, workspace
+from tests.engine.support import engine_on, question, until_end, workspace
+from tests.engine.turns import LIMIT, turns
 from victor_engine.api import Answer
 from victor_engine.work import attempt_log
 from victor_engine.work.process import group_members, start_ticks
@@ -76,3 +78,49 @@ async def test_control_does_not_wait_for_a_flood_of_lines(
         assert (await engine.cancel_run(run.id)).status == "cancelled"
         assert time.monotonic() - before < 2 + QUICK
         assert group_members(*group) == []
+
+
+FULL_SPEED = {
+    "victor.yaml": """
+        handlers:
+          command: {command: [sh, -c, "yes 'a line of a flood' | head -c 200000000 >&2; echo >&2; echo the end >&2"]}
+          function: {python: "long:talk"}
+        """,
+    "long.py": """
+        import sys
+        def talk(payload):
+            for number in range(120_000):
+                print("a line of a flood")
+            print("the end")
+            return {"said": number + 1}
+        """,
+    "workflows/w.yaml": """
+        workflows:
+          command: {nodes: [{id: work, type: compute, handler: command}]}
+          function: {nodes: [{id: work, type: compute, handler: function}]}
+        """,
+}
+
+
+@pytest.mark.parametrize(("workflow", "lines"), [("command", 200_000_000 // 18 + 1), ("function", 120_000)])
+async def test_a_command_whose_log_is_capped_runs_at_full_speed(
+    tmp_path: Path, workflow: str, lines: int
+) -> None:
+    async with engine_on(workspace(tmp_path, FULL_SPEED)) as engine:
+        before = time.monotonic()
+        run = await engine.start_run(workflow)
+        with turns() as found:
+            assert (await until_end(engine, run.id)).run.status == "succeeded"
+        # Line by line, it would take minutes.
+        assert time.monotonic() - before < 60
+        assert max(found) < LIMIT
+        log = await engine.run_log(run.id, 0, 100_000)
+        assert log[0].text == "a line of a flood"
+        assert log[-1].text == "the end"
+        (marker,) = [line.text for line in log if line.stream == "engine"]
+        cut, dropped = re.fullmatch(
+            r"… (\d+) lines were cut here; (\d+) of them, \d+\.\d MB, came faster than a long log is read …",
+            marker,
+        ).groups()  # type: ignore[union-attr]
+        assert int(dropped) <= int(cut)
+        assert abs(int(cut) + len(log) - 1 - lines) <= 20  # a dropped part may end within a line

@@ -31,6 +31,12 @@ class Recorder:
     def room(self) -> asyncio.Future[None] | None:
         return None
 
+    def capped(self) -> bool:
+        return False
+
+    def dropped(self, lines: int, size: int) -> None:
+        raise AssertionError("the log is not capped")
+
     async def process_started(self, pid: int, pgid: int, start_ticks: int) -> None:
         self.processes.append((pid, pgid, start_ticks))
         self.started.set()

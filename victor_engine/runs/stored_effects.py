@@ -369,6 +369,12 @@ class _Context:
     def room(self) -> asyncio.Future[None] | None:
         return self._log.room()
 
+    def capped(self) -> bool:
+        return self._log.capped
+
+    def dropped(self, lines: int, size: int) -> None:
+        self._log.drop(lines, size)
+
     async def process_started(self, pid: int, pgid: int, start_ticks: int) -> None:
         run, attempt = self._effects.run, self._attempt
         await self._effects.store.persist(

@@ -64,6 +64,7 @@ class AttemptLog:
         self.attempt = attempt
         self._kept = 0
         self._after_head = 0
+        self._dropped_lines = self._dropped_bytes = 0
         self.waiting: deque[Line] = deque(maxlen=TAIL_LINES)
         self.tail = Tail()
         self.unwritten = 0
@@ -104,6 +105,17 @@ class AttemptLog:
             self._room = None
 
     @property
+    def capped(self) -> bool:
+        """Whether the head is full, so that only the last lines are kept."""
+        return self._kept >= HEAD_CHARS
+
+    def drop(self, lines: int, size: int) -> None:
+        """Count lines and bytes after the head that are not logged, because they came too fast."""
+        self._dropped_lines += lines
+        self._dropped_bytes += size
+        self._writer.changed(self)
+
+    @property
     def full(self) -> bool:
         """Whether a writer waits for room."""
         return self._room is not None
@@ -111,7 +123,17 @@ class AttemptLog:
     @property
     def cut(self) -> int:
         """The number of lines that are neither in the head nor among the last lines."""
-        return max(0, self._after_head - TAIL_LINES)
+        return max(0, self._after_head - TAIL_LINES) + self._dropped_lines
+
+    @property
+    def cut_text(self) -> str:
+        """The text of the marker line."""
+        if not self._dropped_bytes:
+            return f"… {self.cut} lines were cut here …"
+        return (
+            f"… {self.cut} lines were cut here; {self._dropped_lines} of them, {_size(self._dropped_bytes)}, came faster "
+            "than a long log is read …"
+        )
 
 
 class LogWriter:
@@ -138,6 +160,15 @@ class LogWriter:
             log.waiting.extend((at, stream, line) for line in last)
             self._tails[log] = None
         self._logs[log] = None
+        self._start()
+
+    def changed(self, log: AttemptLog) -> None:
+        """Write the marker line of a log with the next batch."""
+        self._tails[log] = None
+        self._logs[log] = None
+        self._start()
+
+    def _start(self) -> None:
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._flush_soon())
 
@@ -215,7 +246,7 @@ class LogWriter:
                 raise
 
     async def _write_tails(self) -> None:
-        tails = [(log, log.tail, list(log.waiting), log.cut) for log in self._tails]
+        tails = [(log, log.tail, list(log.waiting), log.cut_text if log.cut else "") for log in self._tails]
         self._tails = {}
         for log, *_ in tails:
             log.waiting.clear()
@@ -238,7 +269,7 @@ def _insert(lines: list[tuple[int, int, int, str, str]], tx: Tx) -> None:
     logs.add(tx, lines)
 
 
-def _write_tail(tx: Tx, log: AttemptLog, tail: Tail, new: list[Line], cut: int) -> Tail:
+def _write_tail(tx: Tx, log: AttemptLog, tail: Tail, new: list[Line], cut: str) -> Tail:
     """Add to the last lines of an attempt, delete the older ones, and update the marker line."""
     run, attempt = log.run_key, log.attempt
     if cut:
@@ -250,7 +281,7 @@ def _write_tail(tx: Tx, log: AttemptLog, tail: Tail, new: list[Line], cut: int) 
     return tail
 
 
-def _mark_cut(tx: Tx, log: AttemptLog, tail: Tail, new: list[Line], cut: int) -> Tail:
+def _mark_cut(tx: Tx, log: AttemptLog, tail: Tail, new: list[Line], cut: str) -> Tail:
     """Delete lines to make room for new ones, and write the number of deleted lines into the marker line."""
     run, attempt = log.run_key, log.attempt
     stored = [] if tail.start is None else logs.since(tx, run, attempt, tail.start)
@@ -261,15 +292,15 @@ def _mark_cut(tx: Tx, log: AttemptLog, tail: Tail, new: list[Line], cut: int) ->
     # The first deleted line becomes the marker line.
     marker = fallen.pop(0) if tail.marker is None and fallen else tail.marker
     if marker is None:
-        marker = logs.add_one(tx, (run, attempt, at, "engine", _cut_text(cut)))
+        marker = logs.add_one(tx, (run, attempt, at, "engine", cut))
         return Tail(marker if tail.start is None else tail.start, marker)
     logs.delete(tx, run, fallen)
-    logs.replace(tx, run, marker, at, "engine", _cut_text(cut))
+    logs.replace(tx, run, marker, at, "engine", cut)
     return replace(tail, marker=marker)
 
 
-def _cut_text(lines: int) -> str:
-    return f"… {lines} lines were cut here …"
+def _size(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 __all__ = ["HEAD_CHARS", "MAX_LINE", "TAIL_LINES", "AttemptLog", "LogWriter"]

@@ -106,6 +106,14 @@ class CallContext(Protocol):
         """Return None, or a future to await before more data is read from a pipe into the log."""
         ...
 
+    def capped(self) -> bool:
+        """Return whether only the last lines of the log are kept from now on."""
+        ...
+
+    def dropped(self, lines: int, size: int) -> None:
+        """Count lines and bytes of a capped log that came too fast and are not logged."""
+        ...
+
     async def process_started(self, pid: int, pgid: int, start_ticks: int) -> None:
         """Commit the identity of the process, so that a crash of the engine leaves no orphan."""
         ...

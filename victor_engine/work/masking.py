@@ -37,6 +37,12 @@ class MaskedContext:
     def room(self) -> asyncio.Future[None] | None:
         return self._inner.room()
 
+    def capped(self) -> bool:
+        return self._inner.capped()
+
+    def dropped(self, lines: int, size: int) -> None:
+        self._inner.dropped(lines, size)
+
     async def process_started(self, pid: int, pgid: int, start_ticks: int) -> None:
         await self._inner.process_started(pid, pgid, start_ticks)
 

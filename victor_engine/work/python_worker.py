@@ -15,7 +15,9 @@ import json
 import logging
 import os
 import sys
+import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
@@ -138,6 +140,54 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
     return {"result": result}
 
 
+_UNLIMITED = 1_500_000
+"""Characters of the log of one call that are sent as they come. The engine keeps fewer at the beginning of a log."""
+
+_PERIOD = 0.2
+_PART = 65_536
+"""Later, at most so many characters in so many seconds are sent: the last ones. The others are counted."""
+
+
+class _LimitedLog:
+    """Sends the frames of the log of one call, so that printing without end does not wait for the engine."""
+
+    def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
+        self._send_frame = send
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin the log of another call."""
+        self._sent = self._size = self._dropped = self._dropped_size = 0
+        self._last: deque[dict[str, Any]] = deque()
+        self._written = 0.0
+
+    def send(self, frame: dict[str, Any]) -> None:
+        size = len(frame["text"]) + 1
+        if self._sent < _UNLIMITED:
+            self._sent += size
+            self._send_frame(frame)
+            return
+        now = time.monotonic()
+        if now - self._written >= _PERIOD:
+            self._written = now
+            self.flush()
+        self._last.append(frame)
+        self._size += size
+        while self._size > _PART:
+            gone = len(self._last.popleft()["text"]) + 1
+            self._size -= gone
+            self._dropped_size += gone
+            self._dropped += 1
+
+    def flush(self) -> None:
+        if self._dropped:
+            self._send_frame({"dropped": self._dropped, "size": self._dropped_size})
+            self._dropped = self._dropped_size = 0
+        while self._last:
+            self._send_frame(self._last.popleft())
+        self._size = 0
+
+
 def main() -> None:
     requests: TextIO = os.fdopen(os.dup(0), "r", encoding="utf-8")
     frames: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -149,14 +199,17 @@ def main() -> None:
         frames.write(json.dumps(frame) + "\n")
         frames.flush()
 
-    writer = _LogWriter(send)
+    limited = _LimitedLog(send)
+    writer = _LogWriter(limited.send)
     sys.stdout = writer
-    logging.basicConfig(level=logging.INFO, handlers=[_LogHandler(send)])
+    logging.basicConfig(level=logging.INFO, handlers=[_LogHandler(limited.send)])
     for line in requests:
         if not line.strip():
             continue
+        limited.begin()
         answer = _answer(json.loads(line))
         writer.finish()
+        limited.flush()
         sys.stderr.flush()
         send(answer)
 

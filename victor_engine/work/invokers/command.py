@@ -26,6 +26,7 @@ from victor_engine.work.invokers.results import (
     too_large,
 )
 from victor_engine.work.isolation import ends_with_engine, no_network
+from victor_engine.work.log_tap import LogTap
 from victor_engine.work.process import Child, Sink
 from victor_engine.work.secrets import SecretStore
 
@@ -82,24 +83,19 @@ class CommandInvoker:
             last_line = text.rstrip().rpartition("\n")[2] or last_line
             context.log("stderr", text)
 
-        splitter = LineSplitter(on_lines)
-
-        def on_stderr(data: bytes) -> asyncio.Future[None] | None:
-            splitter.feed(data)
-            return context.room()
-
-        child = self._start(call, on_stdout, on_stderr)
+        tap = LogTap(LineSplitter(on_lines), context)
+        child = self._start(call, on_stdout, tap.feed)
         try:
             await context.process_started(child.pid, child.pgid, child.start_ticks)
             child.release(msgspec.json.encode(call.payload()))
             status = await child.wait()
         except BaseException:
             await child.end(self._binding.grace)
-            splitter.close()
+            tap.close()
             printed.close(bytes(output))
             raise
         left = await child.finish(_LEFTOVER_GRACE)
-        splitter.close()
+        tap.close()
         if overflow:
             printed.close(bytes(output))
             raise too_large(f"the command {self._binding.command[0]}", self._max_output)

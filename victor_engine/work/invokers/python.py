@@ -30,6 +30,7 @@ from victor_engine.work.invokers.results import (
     too_large,
 )
 from victor_engine.work.isolation import ends_with_engine, no_network
+from victor_engine.work.log_tap import LogTap
 from victor_engine.work.process import Child
 from victor_engine.work.python_worker import call_function, load_function
 from victor_engine.work.secrets import SecretStore
@@ -136,6 +137,7 @@ class Worker:
         self._context: CallContext | None = None
         self._answer: asyncio.Future[dict[str, Any] | NodeError] | None = None
         self._lines = LineSplitter(self._on_lines)
+        self._tap: LogTap | None = None
         self.child = Child(
             [*prefix, sys.executable, "-P", "-m", "victor_engine.work.python_worker"],
             env=environ,
@@ -150,6 +152,7 @@ class Worker:
     ) -> dict[str, Any] | None:
         """Return the response, or None if the worker died before it. Raise NodeError (OutputTooLarge)."""
         self._context, self._limit = context, limit
+        self._tap = LogTap(self._lines, context)
         self._answer = asyncio.get_running_loop().create_future()
         self.child.write(msgspec.json.encode(request) + b"\n")
         died = asyncio.ensure_future(self.child.wait())
@@ -162,15 +165,20 @@ class Worker:
                 return None
         finally:
             died.cancel()
+            self._tap.flush()
         answer = self._answer.result()
         if isinstance(answer, NodeError):
             raise answer
         return answer
 
     def flush(self) -> None:
+        if self._tap is not None:
+            self._tap.close()
         self._lines.close()
 
     def _on_stderr(self, data: bytes) -> asyncio.Future[None] | None:
+        if self._tap is not None:
+            return self._tap.feed(data)
         self._lines.feed(data)
         return self._room()
 
@@ -206,6 +214,9 @@ class Worker:
         if "log" in message:
             if self._context is not None:
                 self._context.log(message["log"], message["text"])
+        elif "dropped" in message:
+            if self._context is not None:
+                self._context.dropped(message["dropped"], message["size"])
         else:
             self._settle(message)
 
