@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from victor_engine.errors import VictorError
 
@@ -37,6 +38,7 @@ COMMANDS = {
         "versions",
         "Show and control versions and aliases; migrate runs.",
     ),
+    "completion": ("victor_engine.cli.completion", "completion", "Print the completion script of a shell."),
     "trust": (
         "victor_engine.cli.trust",
         "trust",
@@ -67,6 +69,16 @@ class LazyGroup(click.Group):
             )
         return super().resolve_command(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        # The method of the base class imports each command to find out whether it is hidden.
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [
+            CompletionItem(name, help=text)
+            for name, (_, _, text) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         # The texts are in COMMANDS so that the help does not import the commands.
         with formatter.section("Commands"):
@@ -92,9 +104,7 @@ def cli(ctx: click.Context, workspace: str | None, state_dir: str | None) -> Non
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return the exit code. Errors are printed on standard error.
 
-    The exit codes are 2 usage, 3 definition or configuration, 4 not found, 5 conflict, 6 permission,
-    7 no engine, 8 store, 9 an audit chain that is not intact; and of `victor run`: 10 failed, 11 rejected, 12 cancelled.
-    `victor_engine.cli.waiting` has those of `victor ask`.
+    `victor_engine.cli.exit_codes` has the exit codes.
     """
     try:
         result = cli.main(args=argv, prog_name="victor", standalone_mode=False)
