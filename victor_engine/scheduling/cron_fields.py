@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 _MONTH_NAMES = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 MONTHS = dict(zip(_MONTH_NAMES, range(1, 13), strict=True))
@@ -178,25 +179,48 @@ def parse_field(text: str, spec: FieldSpec, hash_id: str | None = None) -> Parse
 
 
 def _plain(item: str, spec: FieldSpec, whole: str) -> int:
+    """Return the bits of a number, a name, a range or `*`, with or without a step.
+
+    croniter expands it. Where croniter reads a text in another way than cronie, this function refuses the text or
+    writes it in a way that both read alike; `tests/scheduling/test_cron_reading.py` has the differences.
+    """
     body, slash, step_text = item.partition("/")
     step = _step(step_text, spec, whole) if slash else 1
     if body == "*":
-        return _range_bits(spec.low, 6 if spec is WEEKDAY else spec.high, step)
+        return _expanded(item, FIELDS.index(spec))
     if body in ("?", "R", "r", "L", "l"):
         raise CronSyntaxError(f"{spec.name} {whole!r}: {body} is not supported here; write * or a number")
     start, dash, end = body.partition("-")
-    if not dash:
-        number = _number(body, spec, whole)
-        return _range_bits(number, spec.high, step) if slash else 1 << number
-    if not start:
+    if dash and not start:
         raise CronSyntaxError(f"{spec.name} {whole!r}: {body!r} is not a number{_or_name(spec)}")
-    low, high = _number(start, spec, whole), _number(end, spec, whole)
+    low = _number(start, spec, whole)
+    high = _number(end, spec, whole) if dash else spec.high if slash else low
     if low > high:
         instead = f"{low}-{spec.high}"
         if not (spec is WEEKDAY and high == 0):  # 7 is Sunday already
             instead += f",{spec.low}-{high}" if high > spec.low else f",{spec.low}"
         raise CronSyntaxError(f"{spec.name} {whole!r}: the range runs backwards; write {instead}")
-    return _range_bits(low, high, step)
+    # croniter reads 5-5 as all numbers, and 3/2 of the days of the week without Sunday at the end.
+    text = f"{low}" if low == high else f"{low}-{high}/{step}"
+    return _expanded(text, FIELDS.index(spec))
+
+
+@lru_cache(maxsize=4096)
+def _expanded(item: str, position: int) -> int:
+    """Return the numbers of an item as bits, by croniter. 7 of the days of the week is 0."""
+    from croniter import CroniterError, croniter
+
+    fields = ["*"] * len(FIELDS)
+    fields[position] = item
+    try:
+        found = croniter.expand(" ".join(fields))[0][position]
+    except CroniterError as error:
+        raise CronSyntaxError(f"{FIELDS[position].name} {item!r}: {error}") from None
+    numbers = {number for number in found if isinstance(number, int)}
+    if not numbers:  # croniter returns * for all numbers
+        spec = FIELDS[position]
+        return _range_bits(spec.low, 6 if spec is WEEKDAY else spec.high, 1)
+    return sum(1 << number for number in numbers)
 
 
 def split_list(text: str) -> list[str]:
