@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import victor_engine
-from victor_engine.store.exclusion import Excluded, nothing_excluded
+from victor_engine.exclusion import Excluded, nothing_excluded
 from victor_engine.store.locks import OWNED, Root
 from victor_engine.store.transaction import Tx
 

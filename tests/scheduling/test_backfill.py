@@ -15,10 +15,10 @@ from victor_engine.clock import to_us
 from victor_engine.domain.statuses import BackfillStatus
 from victor_engine.domain.transitions import BACKFILL_TRANSITIONS, BackfillCommand
 from victor_engine.errors import ConflictError, UsageError
+from victor_engine.exclusion import nothing_excluded
 from victor_engine.scheduling import backfill, run_endings
 from victor_engine.scheduling import schedule_commands as ops
 from victor_engine.store.db import Tx
-from victor_engine.store.exclusion import nothing_excluded
 from victor_engine.store.queries import backfills
 
 

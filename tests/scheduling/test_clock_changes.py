@@ -12,10 +12,10 @@ from typing import Any
 
 from tests.scheduling.test_loop import ALICE, START, World, world
 from victor_engine.api import BackfillSpec
+from victor_engine.exclusion import nothing_excluded
 from victor_engine.scheduling import backfill, explain
 from victor_engine.scheduling import schedule_commands as ops
 from victor_engine.store import queries
-from victor_engine.store.exclusion import nothing_excluded
 
 HOUR = timedelta(hours=1)
 

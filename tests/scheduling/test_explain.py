@@ -15,13 +15,13 @@ from tests.scheduling.test_loop import ALICE, World, world
 from victor_engine.api import Explanation, ScheduleInfo, SchedulePreview, ScheduleSpec
 from victor_engine.errors import UsageError
 from victor_engine.events import EventKind
+from victor_engine.exclusion import nothing_excluded
 from victor_engine.scheduling import agenda as agendas
 from victor_engine.scheduling import explain as explaining
 from victor_engine.scheduling import schedule_commands as ops
 from victor_engine.scheduling import stored_schedules
 from victor_engine.scheduling.schedule_info import complete, preview
 from victor_engine.store import queries
-from victor_engine.store.exclusion import nothing_excluded
 
 
 def at(hour: int, minute: int = 0, second: int = 0, day: int = 4) -> datetime:

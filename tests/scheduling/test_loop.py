@@ -17,11 +17,11 @@ import pytest
 from victor_engine.api import Actor, ScheduleSpec
 from victor_engine.clock import FakeClock
 from victor_engine.errors import ConflictError, FencedError, NotFoundError, UsageError
+from victor_engine.exclusion import Excluded, nothing_excluded
 from victor_engine.scheduling import schedule_commands as ops
 from victor_engine.scheduling import stored_schedules as rows
 from victor_engine.scheduling.loop import SchedulerLoop
 from victor_engine.store.db import Store, Tx, open_store
-from victor_engine.store.exclusion import Excluded, nothing_excluded
 from victor_engine.store.runs import Start
 
 ALICE = Actor(user="alice", uid=1001, via="cli")

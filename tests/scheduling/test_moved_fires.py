@@ -16,12 +16,12 @@ from tests.scheduling.test_loop import ALICE, world
 from tests.scheduling.test_wall_intervals import fire_of
 from victor_engine.api import ScheduleSpec
 from victor_engine.errors import UsageError
+from victor_engine.exclusion import Excluded
 from victor_engine.scheduling import agenda as agendas
 from victor_engine.scheduling import explain, schedule_info
 from victor_engine.scheduling import schedule_commands as ops
 from victor_engine.scheduling.declarations import changed_spec, spec_from_block
 from victor_engine.scheduling.timing import Timing
-from victor_engine.store.exclusion import Excluded
 
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Pacific/Apia")
 TIMES: tuple[dict[str, Any], ...] = (

@@ -12,9 +12,9 @@ from itertools import pairwise
 from victor_engine.api import Agenda, AgendaLane
 from victor_engine.clock import to_us
 from victor_engine.errors import UsageError, VictorError
+from victor_engine.exclusion import Excluded
 from victor_engine.scheduling import stored_schedules as ops
 from victor_engine.scheduling.stored_schedules import ScheduleRow
-from victor_engine.store.exclusion import Excluded
 from victor_engine.store.queries.schedule_runs import fires_between, typical_seconds
 from victor_engine.store.repositories import schedules
 

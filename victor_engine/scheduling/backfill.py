@@ -20,6 +20,7 @@ from victor_engine.domain.statuses import FINAL_RUN_STATUSES, BackfillStatus, Fi
 from victor_engine.domain.transitions import BackfillCommand, next_backfill_status
 from victor_engine.errors import ConflictError, UsageError, VictorError
 from victor_engine.events import EventKind
+from victor_engine.exclusion import Excluded
 from victor_engine.run_instant import instant_of_fire
 from victor_engine.scheduling import plan_fingerprints, policy
 from victor_engine.scheduling import stored_schedules as ops
@@ -27,7 +28,6 @@ from victor_engine.scheduling.fires import Firing
 from victor_engine.scheduling.stored_schedules import ScheduleRow
 from victor_engine.scheduling.timing import Nominal
 from victor_engine.store.db import Tx
-from victor_engine.store.exclusion import Excluded
 from victor_engine.store.locks import Root
 from victor_engine.store.queries import schedule_runs
 from victor_engine.store.queries.backfills import not_found

@@ -14,10 +14,10 @@ from zoneinfo import ZoneInfo
 from victor_engine.api import After
 from victor_engine.clock import from_us
 from victor_engine.domain.statuses import FINAL_RUN_STATUSES, FireOutcome, RunStatus, ScheduleStatus
+from victor_engine.exclusion import Excluded
 from victor_engine.scheduling import stored_schedules as ops
 from victor_engine.scheduling.spec_clauses import period_of
 from victor_engine.scheduling.stored_schedules import ScheduleRow
-from victor_engine.store.exclusion import Excluded
 from victor_engine.store.queries import schedule_runs
 from victor_engine.store.queries.ids import Source
 from victor_engine.store.queries.schedule_runs import PeriodFire

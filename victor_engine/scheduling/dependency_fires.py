@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from victor_engine import jsonio
 from victor_engine.api import After, ScheduleSpec, UpstreamState
 from victor_engine.clock import from_us
+from victor_engine.exclusion import Excluded, nothing_excluded
 from victor_engine.run_instant import instant_in, instant_of_fire
 from victor_engine.scheduling import complete_periods
 from victor_engine.scheduling import stored_schedules as ops
@@ -26,7 +27,6 @@ from victor_engine.scheduling.stored_schedules import ScheduleRow
 from victor_engine.scheduling.timezones import get_zone
 from victor_engine.scheduling.timing import Nominal
 from victor_engine.store.db import Tx
-from victor_engine.store.exclusion import Excluded, nothing_excluded
 from victor_engine.store.locks import Root
 from victor_engine.store.queries import schedule_runs
 from victor_engine.store.queries.ids import Source

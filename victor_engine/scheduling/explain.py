@@ -13,6 +13,7 @@ from victor_engine.clock import from_us, to_us
 from victor_engine.domain.statuses import FINAL_RUN_STATUSES, FireOutcome, RunStatus
 from victor_engine.errors import VictorError
 from victor_engine.events import EventKind
+from victor_engine.exclusion import Excluded
 from victor_engine.scheduling import dependency_fires, downtime, policy
 from victor_engine.scheduling import stored_schedules as ops
 from victor_engine.scheduling.describe import elapsed
@@ -20,7 +21,6 @@ from victor_engine.scheduling.stored_schedules import ScheduleRow
 from victor_engine.scheduling.timezones import CALENDAR_CHANGE
 from victor_engine.scheduling.timing import Nominal, Timing
 from victor_engine.store.db import actor_from_json
-from victor_engine.store.exclusion import Excluded
 from victor_engine.store.queries.events import newest_of_schedule
 from victor_engine.store.queries.schedule_runs import (
     active_runs,

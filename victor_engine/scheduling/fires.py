@@ -11,13 +11,13 @@ from victor_engine.api import PauseInfo, TriggerKind
 from victor_engine.clock import to_us
 from victor_engine.domain.statuses import FireOutcome, RunStatus
 from victor_engine.errors import VictorError
+from victor_engine.exclusion import Excluded, nothing_excluded
 from victor_engine.run_instant import instant_of_fire
 from victor_engine.scheduling import expectation_checks, policy
 from victor_engine.scheduling import stored_schedules as ops
 from victor_engine.scheduling.stored_schedules import Resolve, ScheduleRow
 from victor_engine.scheduling.timing import Nominal
 from victor_engine.store.db import Tx
-from victor_engine.store.exclusion import Excluded, nothing_excluded
 from victor_engine.store.locks import Root
 from victor_engine.store.queries.schedule_runs import ActiveRun, active_runs, active_runs_of, previous_run
 from victor_engine.store.repositories import fires, meta, schedules

@@ -12,6 +12,7 @@ from victor_engine.clock import Clock, from_us, to_us
 from victor_engine.domain.statuses import FireOutcome
 from victor_engine.errors import FencedError, StorageError, VictorError
 from victor_engine.events import EventKind
+from victor_engine.exclusion import Excluded, nothing_excluded
 from victor_engine.scheduling import (
     backfill,
     clock_changes,
@@ -29,7 +30,6 @@ from victor_engine.scheduling.read_ahead import READ_AHEAD, ReadAhead
 from victor_engine.scheduling.stored_schedules import Resolve, ScheduleRow
 from victor_engine.scheduling.timing import Nominal
 from victor_engine.store.db import Store, Tx
-from victor_engine.store.exclusion import Excluded, nothing_excluded
 from victor_engine.store.queries import schedule_runs
 from victor_engine.store.repositories import backfills, expectations, fires, schedules
 from victor_engine.store.savepoints import savepoint

@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 
 from victor_engine.api import ScheduleSpec
 from victor_engine.errors import UsageError, VictorError
+from victor_engine.exclusion import Excluded
 from victor_engine.scheduling.cron import CronSchedule
 from victor_engine.scheduling.timezones import Zone
-from victor_engine.store.exclusion import Excluded
 
 FARTHEST = 31
 """The most days by which a fire moves."""

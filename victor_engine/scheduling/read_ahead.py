@@ -9,6 +9,7 @@ from datetime import datetime
 from victor_engine.api import ScheduleSpec
 from victor_engine.clock import Clock, to_us
 from victor_engine.errors import VictorError
+from victor_engine.exclusion import Excluded
 from victor_engine.scheduling import policy
 from victor_engine.scheduling import stored_schedules as ops
 from victor_engine.scheduling.due_times import DueTimes
@@ -16,7 +17,6 @@ from victor_engine.scheduling.schedule_commands import next_due
 from victor_engine.scheduling.timezones import get_zone
 from victor_engine.scheduling.timing import Nominal
 from victor_engine.store.db import Store, Tx
-from victor_engine.store.exclusion import Excluded
 from victor_engine.store.repositories import schedules
 
 READ_AHEAD = 5.0

@@ -22,6 +22,7 @@ from victor_engine.api import (
 from victor_engine.api import Excluded as ExcludedFire
 from victor_engine.clock import from_us
 from victor_engine.errors import VictorError
+from victor_engine.exclusion import Excluded
 from victor_engine.scheduling import dependency_fires, dependency_graph, plan_fingerprints
 from victor_engine.scheduling import stored_schedules as ops
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars
@@ -29,7 +30,6 @@ from victor_engine.scheduling.declarations import describe_changes
 from victor_engine.scheduling.declarations import schedule_id as spec_id
 from victor_engine.scheduling.timezones import get_zone, zone_table
 from victor_engine.scheduling.timing import Timing
-from victor_engine.store.exclusion import Excluded
 from victor_engine.store.queries import backfills
 
 _YEAR = timedelta(days=366)

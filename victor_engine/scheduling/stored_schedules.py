@@ -15,9 +15,9 @@ from victor_engine.clock import from_us, to_us
 from victor_engine.domain.statuses import FireOutcome, ScheduleStatus, schedule_status
 from victor_engine.errors import VictorError
 from victor_engine.events import EventKind
+from victor_engine.exclusion import Excluded, nothing_excluded
 from victor_engine.scheduling.timing import Nominal, Timing
 from victor_engine.store.db import Tx, actor_json
-from victor_engine.store.exclusion import Excluded, nothing_excluded
 from victor_engine.store.locks import Root
 from victor_engine.store.queries import ids
 from victor_engine.store.repositories import fires, schedules

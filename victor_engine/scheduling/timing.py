@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from victor_engine.api import ScheduleSpec
 from victor_engine.errors import UsageError
+from victor_engine.exclusion import Excluded, nothing_excluded
 from victor_engine.scheduling.cron import CronSchedule
 from victor_engine.scheduling.describe import after_words, elapsed
 from victor_engine.scheduling.fire_counts import count as count_cron
@@ -17,7 +18,6 @@ from victor_engine.scheduling.moved_fires import Move, MovedFires, check_moves
 from victor_engine.scheduling.spec_clauses import check_after, check_expect, check_wait
 from victor_engine.scheduling.timezones import get_zone, zone_table
 from victor_engine.scheduling.wall_interval import WallInterval, wall_interval_text
-from victor_engine.store.exclusion import Excluded, nothing_excluded
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)

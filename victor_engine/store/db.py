@@ -25,9 +25,9 @@ from victor_engine.api import EventInfo, StorageInfo
 from victor_engine.clock import Clock, SystemClock, from_us, to_us
 from victor_engine.errors import FencedError, StorageError, StoreError, VictorError
 from victor_engine.events import EventKind
+from victor_engine.exclusion import Excluded, nothing_excluded
 from victor_engine.private import make_directory, open_file
 from victor_engine.store import pragmas, schema
-from victor_engine.store.exclusion import Excluded, nothing_excluded
 from victor_engine.store.file_identity import OpenFiles
 from victor_engine.store.group import roll_back, run_group
 from victor_engine.store.outage import RETRY_SECONDS, Job, Outage, storage_error

@@ -18,8 +18,8 @@ import msgspec
 from victor_engine import jsonio
 from victor_engine.api import ENGINE_ACTOR, Actor, EventInfo
 from victor_engine.clock import to_us
+from victor_engine.exclusion import Excluded, nothing_excluded
 from victor_engine.ids import fresh_ids
-from victor_engine.store.exclusion import Excluded, nothing_excluded
 from victor_engine.store.locks import Root
 
 T = TypeVar("T")

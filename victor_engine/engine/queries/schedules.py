@@ -25,13 +25,13 @@ from victor_engine.api import (
 from victor_engine.clock import Clock
 from victor_engine.engine.queries.reader import Reader
 from victor_engine.errors import VictorError
+from victor_engine.exclusion import Excluded
 from victor_engine.scheduling import backfill, schedule_info
 from victor_engine.scheduling.agenda import agenda
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars
 from victor_engine.scheduling.explain import explain
 from victor_engine.scheduling.timing import Timing
 from victor_engine.store import queries
-from victor_engine.store.exclusion import Excluded
 from victor_engine.store.queries import backfills
 from victor_engine.versioning import catalog
 

@@ -1,4 +1,4 @@
-"""The question whether a calendar of a schedule excludes an instant, which the engine answers for the store."""
+"""The question whether a calendar of a schedule excludes an instant."""
 
 from __future__ import annotations
 
