@@ -9,6 +9,7 @@ import pytest
 
 from tests.engine.support import engine_on, until_end, workspace
 from victor_engine.api import DeploymentPlan, EventQuery
+from victor_engine.config import trust
 from victor_engine.engine import Engine
 from victor_engine.errors import ConflictError, DeploymentError, PlanChangedError
 
@@ -25,6 +26,7 @@ def flow(version: str | None = "1.0.0", x: int = 1, name: str = "w", extra: str 
 CONFIG = """workflows: [workflows/*.yaml]
 handlers:
   h: {command: [echo, secret-value]}
+  p: {python: "work:f"}
 calendars:
   days: days.yaml
 scheduler: {max_concurrent_runs: 4}
@@ -45,6 +47,10 @@ def configure(old: str, new: str) -> Callable[[Path], object]:
 
 def close_a_day(root: Path) -> None:
     (root / "days.yaml").write_text("dates: [2031-12-24]\n")
+
+
+def change_the_code(root: Path) -> None:
+    (root / "helper.py").write_text("RATE = 2\n")
 
 
 def move(root: Path) -> None:
@@ -149,7 +155,7 @@ CASES |= {
         ("2.0.0", 2),
     ),
     "removed binding": Case(
-        configure("handlers:\n  h: {command: [echo, secret-value]}\n", ""),
+        configure("  h: {command: [echo, secret-value]}\n", ""),
         ["* victor.yaml: handlers.h is removed"],
         "in force",
         ("2.0.0", 2),
@@ -337,3 +343,39 @@ async def test_a_plan_names_the_runs_and_aliases_that_stay(tmp_path: Path) -> No
         assert change.text == (
             "w 1.0.0 -> 2.0.0 (1 active run with 1 open request stay on their versions; alias stable stays at 1.0.0)"
         )
+
+
+async def test_changed_code_of_a_binding_is_shown_once_and_recorded(tmp_path: Path) -> None:
+    """The code is that of the bound function, with the modules of the workspace that it imports."""
+    root = root_of(tmp_path)
+    (root / "work.py").write_text("import helper\n\n\ndef f(call):\n    return {'x': helper.RATE}\n")
+    (root / "helper.py").write_text("RATE = 1\n")
+    (root / "unused.py").write_text("")
+    write("workflows:\n  w:\n    version: 1.0.0\n    nodes: [{id: a, type: compute, handler: p}]\n")(root)
+    other(root)
+    trust(root)
+    async with engine_on(root) as engine:
+        before = await code(engine)
+        assert before["w"].keys() == {"handlers.p"}
+        assert before["other"] == {}
+        (root / "unused.py").write_text("1\n")
+        assert (await engine.plan_deployment()).changes == ()
+        change_the_code(root)
+        trust(root)
+        plan = await engine.plan_deployment()
+        assert [change.text for change in plan.changes] == ["w 1.0.0: the code of handlers.p is changed"]
+        assert await code(engine) == before
+        await engine.deploy(plan.plan)
+        after = await code(engine)
+        assert after["w"] != before["w"]
+        assert (await engine.plan_deployment()).changes == ()
+    (root / "helper.py").write_text("RATE = 1\n")
+    trust(root)
+    async with engine_on(root) as engine:
+        assert engine.deployment is not None
+        assert engine.deployment.lines == ("w 1.0.0: the code of handlers.p is changed",)
+        assert await code(engine) == before
+
+
+async def code(engine: Engine) -> dict[str, dict[str, str]]:
+    return {each.name: each.versions[0].code for each in await engine.workflows()}

@@ -44,6 +44,7 @@ class VersionInfo(Struct, frozen=True, omit_defaults=True):
     removal_at: datetime | None = None  # planned
     removed: str | None = None  # the message for users of a removed version
     removed_at: datetime | None = None
+    code: dict[str, str] = {}  # the digests of the code of its bindings at its last deployment
 
 
 class ProblemInfo(Struct, frozen=True, omit_defaults=True):

@@ -52,6 +52,17 @@ class Content(Struct, frozen=True):
         """Return one digest over all files."""
         return jsonio.digest(sorted(self.files.items()))
 
+    def code_of(self, bindings: Iterable[str]) -> dict[str, str]:
+        """Return a digest of the existing files of each binding that has any."""
+        found = {}
+        for key in bindings:
+            files = [
+                (name, self.files[name]) for name in sorted(self.bound.get(key, ())) if name in self.files
+            ]
+            if files:
+                found[key] = jsonio.digest(files)[:16]
+        return found
+
     def of(self, workflow_files: Mapping[str, str]) -> Content:
         """Return the content with the workflow files that were read, by their paths in the workspace."""
         return Content({**self.files, **workflow_files}, self.bound)

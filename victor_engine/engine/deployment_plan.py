@@ -73,6 +73,9 @@ def describe(connection: sqlite3.Connection, changes: Changes) -> list[Deploymen
         DeploymentChange("configuration", f"victor.yaml: {name} is {difference}")
         for name, difference in changes.changed_settings
     ]
+    for piece, key in changes.changed_code:
+        name = f"{piece.name} {piece.version or ''}".strip()
+        found.append(DeploymentChange("configuration", f"{name}: the code of {key} is changed", piece.name))
     return [*settings, *sorted(found, key=lambda change: change.workflow)]
 
 

@@ -27,7 +27,7 @@ from victor_engine.scheduling import schedule_commands, stored_schedules
 from victor_engine.scheduling.declarations import file_schedule_id
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.locks import Root
-from victor_engine.store.repositories import definitions, meta
+from victor_engine.store.repositories import definitions
 from victor_engine.store.repositories import deployments as stored
 from victor_engine.store.repositories.deployments import Deployment, Replaced
 from victor_engine.versioning import catalog, lifecycle
@@ -120,8 +120,8 @@ async def apply_valid(store: Store, workspace: Workspace, how: DeploymentCause) 
     if changes and not undone:
         refused, info = await store.write(lambda tx: _commit(tx, actor, changes, how, files))
         problems += refused
-    elif (settings := changes.settings) is not None:  # the engine uses them, whatever was undone
-        await store.write(lambda tx: meta.put_settings(tx, settings))
+    elif changes.settings is not None or changes.code:  # the engine uses them, whatever was undone
+        await store.write(lambda tx: registration.put_in_use(tx, changes))
     for workflow, problem in problems:
         workspace.add(problem, workflow)
     return info

@@ -52,6 +52,12 @@ class Changes:
     problems: list[Problem] = field(default_factory=list)
     settings: dict[str, str] | None = None  # the settings to store; None if they are those of the store
     changed_settings: tuple[tuple[str, str], ...] = ()  # their names, with the difference as text
+    code: list[tuple[WorkflowPiece, dict[str, str]]] = field(
+        default_factory=list
+    )  # versions with the digests of their code to store, by binding
+    changed_code: list[tuple[WorkflowPiece, str]] = field(
+        default_factory=list
+    )  # registered versions with the bindings whose code has changed
     conflicts: set[str] = field(default_factory=set)  # workflows with a registered version of other content
     may_be_in: Callable[[str], Path | None] = lambda _: None
     """Returns a file with errors that may contain a workflow."""
@@ -59,7 +65,7 @@ class Changes:
     def __bool__(self) -> bool:
         unsettled = declared(self.good).keys() - self.settled
         versions = bool(self.new or unsettled or self.undeclared or self.in_force or self.vanished)
-        return versions or bool(self.changed_settings)
+        return versions or bool(self.changed_settings or self.changed_code)
 
     def keep_whole(self) -> set[str]:
         """Leave out the workflows with an error, because a workflow is deployed whole or not at all. Return them."""
@@ -134,12 +140,27 @@ def look(connection: sqlite3.Connection, workspace: Workspace) -> Changes:
     plan.vanished = removed_workflows.find(connection, search, set(pieces))
     plan.problems += plan.vanished.problems
     plan.problems += dropped_declarations.find(connection, plan.good, search.may_be_in)
+    _compare_code(connection, plan, workspace)
     before = meta.settings(connection)
     if before != workspace.settings:
         plan.settings = workspace.settings
         if before is not None:
             plan.changed_settings = tuple(changed_settings(before, workspace.settings))
     return plan
+
+
+def _compare_code(connection: sqlite3.Connection, plan: Changes, workspace: Workspace) -> None:
+    """Find the versions whose bindings execute other code than at their last deployment."""
+    for piece in plan.good:
+        code = workspace.judgement.content.code_of(piece.bindings)
+        known = catalog.find_registered(connection, piece, piece.checksum)
+        stored = definitions.code(connection, known.definition_id) if known is not None else None
+        if code == stored or not (code or stored):
+            continue
+        plan.code.append((piece, code))
+        if stored is not None:
+            changed = sorted(key for key in code.keys() | stored.keys() if code.get(key) != stored.get(key))
+            plan.changed_code += [(piece, key) for key in changed]
 
 
 def _declared_twice(pieces: Iterable[WorkflowPiece]) -> Iterator[Problem]:
@@ -257,9 +278,18 @@ def apply(tx: Tx, plan: Changes) -> list[Problem]:
             lambda error: _problem(piece, error),  # noqa: B023
         )
     problems += removed_workflows.apply(tx, plan.vanished)
+    put_in_use(tx, plan)
+    return problems
+
+
+def put_in_use(tx: Tx, plan: Changes) -> None:
+    """Store the settings and the code that the engine uses from now on."""
+    for piece, code in plan.code:
+        known = catalog.find_registered(tx, piece, piece.checksum)
+        if known is not None:
+            definitions.put_code(tx, piece.name, known.definition_id, code)
     if plan.settings is not None:
         meta.put_settings(tx, plan.settings)
-    return problems
 
 
 def _register(tx: Tx, piece: WorkflowPiece) -> None:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from victor_engine.api import ProblemInfo
 from victor_engine.config import Config
-from victor_engine.config.content import Content, inside
+from victor_engine.config.content import FUNCTIONS, Content, inside
 from victor_engine.config.judging import Judge, Judgement, judge_workspace
 from victor_engine.definition.expressions.expression import FunctionRegistry
 from victor_engine.errors import ConfigError, VictorError
@@ -202,6 +202,7 @@ class _Work:
             calendar_errors=[error for error in calendars.values() if isinstance(error, VictorError)],
             settings={
                 **bindings.config.settings,
+                **{f"{key} (code)": digest for key, digest in judgement.content.code_of([FUNCTIONS]).items()},
                 **{f"calendars.{name} (file)": each[1] for name, each in self._memory.calendars.items()},
             },
         )

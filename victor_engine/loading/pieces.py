@@ -38,8 +38,9 @@ class WorkflowPiece(Struct, frozen=True, kw_only=True):
     """One workflow of one file, with the data that an engine needs before a run starts.
 
     `content` is JSON. `scheduled` is whether it declares a schedule, and `spec` its spec unless that has errors.
-    `work` are the nodes that need a binding; `starts` maps nodes to the workflows that they start. `asks_secrets` is
-    whether a request of it has secret fields. `refused` are the errors that it has if its content is new.
+    `work` are the nodes that need a binding, and `bindings` the keys of their bindings (`handlers.charge`); `starts`
+    maps nodes to the workflows that they start. `asks_secrets` is whether a request of it has secret fields. `refused`
+    are the errors that it has if its content is new.
     """
 
     name: str
@@ -57,6 +58,7 @@ class WorkflowPiece(Struct, frozen=True, kw_only=True):
     starts: dict[str, str] = {}
     asks_secrets: bool = False
     refused: tuple[ProblemInfo, ...] = ()
+    bindings: tuple[str, ...] = ()
 
     def problem(self, error: str) -> ProblemInfo:
         """Return an error of its `schedule:` block with its location."""

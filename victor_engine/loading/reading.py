@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import msgspec
 from victor_engine import jsonio
 from victor_engine.clock import to_us
 from victor_engine.config import load_config
-from victor_engine.config.content import read_content
+from victor_engine.config.content import key_of, read_content
 from victor_engine.config.layers import ENVIRONMENT
 from victor_engine.definition.checks.nested_workflows import check_nesting
 from victor_engine.definition.content import checksum
@@ -27,7 +28,7 @@ from victor_engine.definition.model import (
     WorkflowDefinition,
 )
 from victor_engine.definition.secret_fields import asked_secrets
-from victor_engine.errors import UsageError
+from victor_engine.errors import ConfigError, UsageError
 from victor_engine.loading.calendars import calendar_of, piece_of
 from victor_engine.loading.pieces import (
     CalendarPiece,
@@ -56,7 +57,7 @@ from victor_engine.scheduling.timezones import get_zone
 from victor_engine.versioning.declared_values import check_declared
 from victor_engine.versioning.migration_checks import check_migrations
 from victor_engine.work.bindings import BindingTable
-from victor_engine.work.working_nodes import unused_nodes, working_nodes
+from victor_engine.work.working_nodes import nodes_with_roles, unused_nodes, working_nodes
 
 
 class WorkspaceReader:
@@ -181,11 +182,20 @@ class WorkspaceReader:
                 if isinstance(node, SubWorkflowNode)
             },
             refused=result.refused.get(definition.name, ()),
+            bindings=tuple(sorted(self._keys(definition))),
             asks_secrets=any(
                 isinstance(node, HITLNode) and asked_secrets(node) for node in definition.nodes.values()
             ),
         )
         return piece, [piece.problem(error) for error in errors]
+
+    def _keys(self, definition: WorkflowDefinition) -> set[str]:
+        """Return the keys of the bindings that do the work of a workflow."""
+        found = set()
+        for node, role in nodes_with_roles(definition):
+            with suppress(ConfigError):  # `check` reports nodes without a binding
+                found.add(key_of(self._bindings.binding(definition.name, node, role)))
+        return found
 
     def calendar(self, name: str, path: str | None) -> CalendarPiece:
         """Read a declared calendar, or a calendar file."""

@@ -141,7 +141,7 @@ CREATE TABLE definitions (
   deprecated    TEXT,                   -- message
   deprecated_at INTEGER,
   deprecated_by TEXT,                   -- JSON actor
-  successor     TEXT, removal_at INTEGER, removed_at INTEGER, removed TEXT, removed_by TEXT, in_force_since INTEGER,
+  successor     TEXT, removal_at INTEGER, removed_at INTEGER, removed TEXT, removed_by TEXT, in_force_since INTEGER, code TEXT,
   UNIQUE (workflow, version)
 );
 

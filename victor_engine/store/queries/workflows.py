@@ -168,7 +168,7 @@ def _wanted(rows: list[_Known], current: str | None, shown: VersionsShown) -> li
 
 _DETAILS = (
     "SELECT id, checksum, registered_at, path, unversioned, deprecated_by, successor, deprecated_at, removal_at,"
-    " removed_at FROM definitions"
+    " removed_at, code FROM definitions"
 )
 
 
@@ -216,7 +216,7 @@ class _Tree:
         return tree
 
     def info(self, row: _Known, details: tuple[Any, ...]) -> VersionInfo:
-        checksum, registered_at, path, unversioned, by, successor, since, removal, removed_at = details
+        checksum, registered_at, path, unversioned, by, successor, since, removal, removed_at, code = details
         return VersionInfo(
             workflow=self.name,
             version=row.version,
@@ -239,6 +239,7 @@ class _Tree:
             removal_at=instant(removal),
             removed=row.removed,
             removed_at=instant(removed_at),
+            code={} if code is None else jsonio.loads(code),
         )
 
     def _status(self, row: _Known) -> VersionStatus:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -172,6 +173,22 @@ def add(
         (workflow, version, checksum, content, text, path, tx.now_us, int(unversioned)),
     ).fetchone()
     return int(definition_id)
+
+
+def code(source: Source, definition_id: int) -> dict[str, str] | None:
+    """Return the digests of the code of a version by binding; None if they are not stored."""
+    row = source.execute("SELECT code FROM definitions WHERE id = ?", (definition_id,)).fetchone()
+    return None if row is None or row[0] is None else msgspec.json.decode(row[0], type=dict[str, str])
+
+
+def put_code(tx: Tx, workflow: str, definition_id: int, digests: Mapping[str, str]) -> None:
+    """Store the digests of the code of a version by binding."""
+    tx.lock(Root.DEFINITION, workflow)
+    text = msgspec.json.encode(digests, order="sorted").decode()
+    cursor = tx.execute(
+        "UPDATE definitions SET code = ? WHERE id = ? AND workflow = ?", (text, definition_id, workflow)
+    )
+    expect_one(cursor, "definition", definition_id)
 
 
 def put_in_force(tx: Tx, workflow: str, definition_id: int) -> None:
