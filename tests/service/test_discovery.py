@@ -108,9 +108,7 @@ def test_another_user_gets_a_plain_error_until_the_engine_is_killed(
 
 def test_the_service_gets_the_runtime_directory_of_its_workspace(folder: Path, root: Path) -> None:
     unit = folder / "unit"
-    assert (
-        main(["--workspace", str(root), "scheduler", "install", "--user", "ops", "--output", str(unit)]) == 0
-    )
+    assert main(["--workspace", str(root), "scheduler", "install", "--output", str(unit)]) == 0
     assert f"RuntimeDirectory=victor/{workspace_name(root)}" in unit.read_text().splitlines()
 
 

@@ -116,11 +116,22 @@ def _plan(ctx: click.Context, undo: bool) -> DeploymentPlan:
         import asyncio
 
         from victor_engine.service.connect import find
+        from victor_engine.service.finding import attach
         from victor_engine.service.read_only import plan_without_store
 
         paths = find(ctx.obj["workspace"], ctx.obj["state_dir"])
+
+        async def without_store() -> DeploymentPlan:
+            port = await attach(paths, "cli")  # an engine of another user has another state directory
+            if port is None:
+                return await plan_without_store(paths.workspace, undo=undo)
+            try:
+                return await port.plan_deployment(undo)
+            finally:
+                await port.close()
+
         if not paths.state_dir.exists():
-            return asyncio.run(plan_without_store(paths.workspace, undo=undo))
+            return asyncio.run(without_store())
 
     async def work(port: Port) -> DeploymentPlan:
         return await port.plan_deployment(undo)

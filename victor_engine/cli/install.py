@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from victor_engine.cli import service_trust
 from victor_engine.cli.output import print_line, print_note
 from victor_engine.errors import ConfigError, PermissionDeniedError, StoreError, UsageError
 
@@ -60,6 +61,7 @@ def _default_output(user_unit: bool) -> Path:
 @output_option
 @click.option("--print", "as_print", is_flag=True, help="Print the unit and write nothing.")
 @click.option("--force", is_flag=True, help="Replace a unit that was edited.")
+@click.option("--yes", is_flag=True, help="Trust the content of the workspace without confirmation.")
 @click.pass_context
 def install(
     ctx: click.Context,
@@ -73,8 +75,12 @@ def install(
     output: Path | None,
     as_print: bool,
     force: bool,
+    yes: bool,
 ) -> None:
-    """Write a systemd unit that runs the engine as a service.
+    """Write a systemd unit that runs the engine as a service, and trust the content that it executes.
+
+    Checks that the user of the service can read what it needs. Shows the content and asks on a terminal; root records
+    the trust.
 
     The unit starts the Python interpreter that runs now. A unit that was edited is replaced only with --force; make
     changes with `systemctl edit` instead.
@@ -114,8 +120,14 @@ def install(
         click.echo(text, nl=False)
         return
     target = output or _default_output(user_unit)
+    loaded = None
+    if unit.user is not None:
+        loaded = service_trust.checked(unit.user, workspace, unit.config, unit.program)
     _write(target, text, force)
-    print_line(f"wrote {target}; now run:")
+    print_line(f"wrote {target}")
+    if loaded is not None and unit.user is not None:
+        service_trust.ask(loaded, unit.user, unit.config, yes)
+    print_line("now run:")
     systemctl = "systemctl --user" if user_unit else "sudo systemctl"
     print_line(f"  {systemctl} daemon-reload\n  {systemctl} enable --now {target.stem}")
 

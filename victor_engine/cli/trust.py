@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -53,7 +54,7 @@ async def _trust(paths: Paths, show: bool, yes: bool) -> None:
         user = await service_user(paths, port)
         loaded = None
         if port is None or user is not None:
-            loaded = await read_files(paths.workspace, user)
+            loaded = await read_files(paths.workspace, user, await service_config(paths, port))
         info = trust_info(loaded) if loaded is not None else await port.trust_info()  # type: ignore[union-attr]
         print_content(info)
         complete = info.trusted and not info.held
@@ -86,7 +87,9 @@ async def yes_to(paths: Paths, content: str) -> None:
     try:
         user = await service_user(paths, port)
         _check_place(paths, user)
-        loaded = await read_files(paths.workspace, user) if port is None or user is not None else None
+        loaded = None
+        if port is None or user is not None:
+            loaded = await read_files(paths.workspace, user, await service_config(paths, port))
         await _give(port, user, loaded, content)
     finally:
         if port is not None:
@@ -98,7 +101,7 @@ async def _give(port: Port | None, user: str | None, loaded: Workspace | None, c
     from victor_engine.engine.content_trust import give_trust
 
     if loaded is not None:
-        me, now = _me_now()
+        me, now = me_now()
         give_trust(loaded, content, by=me, at=now, service_user=user)
     if port is not None:
         await port.trust("" if loaded is not None else content)
@@ -113,12 +116,13 @@ async def _withdraw(paths: Paths) -> None:
     try:
         user = await service_user(paths, port)
         _check_place(paths, user)
-        if user is None and port is not None and (await port.engine()).engine_user != _me_now()[0]:
+        if user is None and port is not None and (await port.engine()).engine_user != me_now()[0]:
             raise PermissionDeniedError(
                 "permission denied: only the user of the engine can withdraw its trust; run this command as that user"
             )
-        me, now = _me_now()
-        withdraw_trust(await read_files(paths.workspace, user), by=me, at=now, service_user=user)
+        me, now = me_now()
+        found = await read_files(paths.workspace, user, await service_config(paths, port))
+        withdraw_trust(found, by=me, at=now, service_user=user)
         print_line(f"the trust in {paths.workspace} is withdrawn")
         if port is not None:
             await port.stop_engine()
@@ -137,8 +141,22 @@ async def service_user(paths: Paths, port: Port | None) -> str | None:
         return found.user
     if port is not None and os.geteuid() == 0:
         engine_user = (await port.engine()).engine_user
-        return engine_user if engine_user not in ("", _me_now()[0]) else None
+        return engine_user if engine_user not in ("", me_now()[0]) else None
     return None
+
+
+async def service_config(paths: Paths, port: Port | None) -> Path | None:
+    """Return the configuration file of the engine of a workspace; None for the default one."""
+    from victor_engine.config.trust_list import service_record
+    from victor_engine.service.connect import config_of_daemon
+    from victor_engine.service.paths import Paths
+
+    found = service_record(paths.workspace)
+    if found is not None and found.config:
+        return Path(found.config)
+    if port is not None:
+        paths = Paths(paths.workspace, Path((await port.engine()).state_dir))
+    return await config_of_daemon(paths)
 
 
 def print_content(info: TrustInfo) -> None:
@@ -174,7 +192,7 @@ def _check_place(paths: Paths, user: str | None) -> None:
         )
 
 
-def _me_now() -> tuple[str, str]:
+def me_now() -> tuple[str, str]:
     from victor_engine.clock import SystemClock
     from victor_engine.identity import user_name
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import pwd
 import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +25,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from victor_engine.config.content import Content
-from victor_engine.errors import ConfigError, PermissionDeniedError
+from victor_engine.errors import ConfigError, PermissionDeniedError, UsageError
 from victor_engine.identity import user_name
 from victor_engine.private import make_directory, open_file
 
@@ -51,7 +52,8 @@ class TrustRecord(Struct, frozen=True, omit_defaults=True):
     """The trust in one workspace.
 
     `content` has the digests of the files for which trust was given, and `workflows` the checksums of their versions.
-    A workspace that is trusted by its path alone has no content. `user` is the user of a service.
+    A workspace that is trusted by its path alone has no content. `user` is the user of a service, and `config` its
+    configuration file.
     """
 
     owner: int
@@ -61,6 +63,7 @@ class TrustRecord(Struct, frozen=True, omit_defaults=True):
     by: str = ""
     at: str = ""
     user: str = ""
+    config: str = ""
     withdrawn: tuple[Withdrawn, ...] = ()
 
     @property
@@ -72,6 +75,17 @@ class TrustRecord(Struct, frozen=True, omit_defaults=True):
             for name, checksums in each.workflows.items()
             for checksum in checksums
         )
+
+
+def service_environ(user: str) -> dict[str, str]:
+    """Return the environment of the settings of a service. Raises UsageError if the user does not exist."""
+    try:
+        home = pwd.getpwnam(user).pw_dir
+    except KeyError:
+        raise UsageError(
+            f"the user {user} does not exist; create it, such as with: sudo useradd --system {user}"
+        ) from None
+    return {"HOME": home, "PATH": os.defpath}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +132,14 @@ def service_record(workspace: Path) -> TrustRecord | None:
     return _read(SYSTEM_TRUST, system=True).get(str(workspace.resolve()))
 
 
+def service_of(workspace: Path) -> tuple[str | None, Path | None]:
+    """Return the user and the configuration file of the service of a workspace; None without one."""
+    found = service_record(workspace)
+    if found is None:
+        return None, None
+    return found.user, Path(found.config) if found.config else None
+
+
 def is_trusted(workspace: Path, environ: Mapping[str, str] | None = None) -> bool:
     """Return whether this user trusts `workspace`, whatever its content is now. Writes nothing."""
     record = place_of(workspace, environ).record
@@ -142,25 +164,38 @@ def give(
     by: str,
     at: str,
     service_user: str | None = None,
+    config: str | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> None:
     """Record trust in the content of a workspace: in the list of this user, or in that of the administrator.
 
-    `service_user` is the user of the service that gets trust. Trust in content ends its withdrawal.
+    `service_user` is the user of the service that gets trust, and `config` its configuration file (default: the known
+    one). Trust in content ends its withdrawal.
     """
 
     def given(owner: int, old: TrustRecord | None) -> TrustRecord:
         left = tuple(each for each in old.withdrawn if each.digest != content.digest) if old else ()
-        return TrustRecord(owner, True, dict(content.files), workflows, by, at, service_user or "", left)
+        return TrustRecord(
+            owner,
+            True,
+            dict(content.files),
+            workflows,
+            by,
+            at,
+            service_user or "",
+            config if config is not None else old.config if old is not None else "",
+            left,
+        )
 
     _change(workspace, given, service_user, environ)
 
 
-def reserve(workspace: Path, service_user: str) -> None:
+def reserve(workspace: Path, service_user: str, config: str = "") -> None:
     """Let the list of the administrator decide about a workspace, without trust unless it is trusted there already."""
 
     def kept(owner: int, old: TrustRecord | None) -> TrustRecord:
-        return replace(old, user=service_user) if old else TrustRecord(owner, False, user=service_user)
+        found = old if old is not None else TrustRecord(owner, False)
+        return replace(found, user=service_user, config=config)
 
     _change(workspace, kept, service_user, None)
 
@@ -189,6 +224,7 @@ def withdraw(
             by=by,
             at=at,
             user=service_user or "",
+            config=old.config if old is not None else "",
             withdrawn=tuple(found.values())[-MOST_WITHDRAWN:],
         )
 

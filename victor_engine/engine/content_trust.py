@@ -101,12 +101,13 @@ def give_trust(
     by: str,
     at: str,
     service_user: str | None = None,
+    config: str | None = None,
     checked: bool = True,
 ) -> None:
     """Record a yes to the loaded content. `content` is the digest that was shown; empty for the present one.
 
-    With `service_user` it is recorded in the list of the administrator. Without `checked` it does not matter who can
-    write the content. Raises what `check_yes` raises, ConfigError and PermissionDeniedError.
+    With `service_user` it is recorded in the list of the administrator, with the file `config`. Without `checked` it
+    does not matter who can write the content. Raises what `check_yes` raises, ConfigError and PermissionDeniedError.
     """
     if checked:
         check_yes(workspace, content, service_user)
@@ -117,6 +118,7 @@ def give_trust(
         by=by,
         at=at,
         service_user=service_user,
+        config=config,
     )
 
 

@@ -15,6 +15,7 @@ from victor_engine import jsonio
 from victor_engine.api import ProblemInfo
 from victor_engine.config.content import MIGRATIONS
 from victor_engine.config.judging import Judge, judge_workspace
+from victor_engine.config.trust_list import service_environ
 from victor_engine.engine.content_trust import refusal
 from victor_engine.engine.loaded_workspace import Workspace
 from victor_engine.engine.workspace import load_workspace
@@ -36,6 +37,8 @@ class Source:
     config_file: Path | None = None
     overrides: dict[str, Any] = field(default_factory=dict)
     judge: Judge = judge_workspace
+    environ: Mapping[str, str] | None = None
+    """The environment of the settings; None for that of this process."""
     functions: dict[str, Callable[..., Any]] = field(default_factory=dict)
     """Functions of this process that expressions can call, in addition to those of the workspace."""
     problems: list[ProblemInfo] = field(default_factory=list)
@@ -43,7 +46,7 @@ class Source:
 
     async def load(self, loader: Loader) -> Workspace:
         """Read the files. Nothing of the workspace is executed or imported unless it is trusted."""
-        order = Order(self.path, self.overrides, self.config_file, self.judge)
+        order = Order(self.path, self.overrides, self.config_file, self.judge, self.environ)
         workspace = await load_workspace(loader, order)
         for name, function in self.functions.items():
             workspace.functions.register(name, function)
@@ -161,14 +164,16 @@ def check_size(value: Any) -> None:
         )
 
 
-async def read_files(path: Path, user: str | None = None) -> Workspace:
+async def read_files(path: Path, user: str | None = None, config_file: Path | None = None) -> Workspace:
     """Read the files of a workspace without an engine. Nothing of it is imported unless it is trusted.
 
-    The trust is that of an engine of `user` (default: this user).
+    The trust and the settings are those of an engine of `user` (default: this user).
     """
     loader = Loader(here=True)
+    environ = service_environ(user) if user is not None else None
+    source = Source(path, config_file, judge=partial(judge_workspace, user=user), environ=environ)
     try:
-        workspace = await Source(path, judge=partial(judge_workspace, user=user)).load(loader)
+        workspace = await source.load(loader)
         await workspace.bindings.close()
         return workspace
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,6 +68,8 @@ class Order:
     settings: dict[str, Any]
     config_file: Path | None
     judge: Judge = judge_workspace
+    environ: Mapping[str, str] | None = None
+    """The environment of the settings; None for that of this process."""
 
 
 @dataclass(slots=True)
@@ -180,7 +182,7 @@ class _Work:
                     str(order.workspace),
                     order.settings,
                     str(order.config_file) if order.config_file is not None else None,
-                    environment(),
+                    environment(order.environ),
                 )
             )
         except LimitError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -250,11 +250,14 @@ def _outline(piece: WorkflowPiece) -> WorkflowDefinition:
     return WorkflowDefinition(name=piece.name, nodes=nodes, path=piece.path)
 
 
-def environment() -> dict[str, str]:
-    """Return the environment variables that a load depends on, without those that could hold a secret."""
+def environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment variables that a load depends on, without those that could hold a secret.
+
+    `environ` is `os.environ` by default.
+    """
     return {
         name: value
-        for name, value in os.environ.items()
+        for name, value in (os.environ if environ is None else environ).items()
         if name in ("HOME", "PATH") or name.startswith(ENVIRONMENT)
     }
 

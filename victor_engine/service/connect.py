@@ -135,7 +135,7 @@ async def open_engine(
     try:
         workspace.acquire()
         if config_file is None and mode != "daemon":
-            config_file = await _config_of_daemon(paths)
+            config_file = await config_of_daemon(paths)
         engine = await Engine.open(
             paths.workspace,
             paths.state_dir,
@@ -254,7 +254,7 @@ async def open_port(
         current_actor.reset(token)
 
 
-async def _config_of_daemon(paths: Paths) -> Path | None:
+async def config_of_daemon(paths: Paths) -> Path | None:
     """Return the configuration file that the last daemon on a state directory was started with; None for none.
 
     Without it, the files would be deployed with other defaults. Raise ConfigError if it does not exist any more.
@@ -294,7 +294,7 @@ async def _without_engine(paths: Paths, mode: Mode, config_file: Path | None) ->
     await _wait_for_lock(lock, "cli", "")
     try:
         if config_file is None:
-            config_file = await _config_of_daemon(paths)
+            config_file = await config_of_daemon(paths)
         engine = await Engine.open(
             paths.workspace, paths.state_dir, config_file=config_file, work=False, deploy=mode != "deploy"
         )

@@ -30,7 +30,7 @@ from victor_engine.api.roles import Role
 from victor_engine.clock import Clock, SystemClock
 from victor_engine.config import Config, load_config
 from victor_engine.config.judging import judge_configuration
-from victor_engine.config.trust_list import service_record
+from victor_engine.config.trust_list import service_environ, service_of
 from victor_engine.engine.content_trust import trust_info
 from victor_engine.engine.current_workspace import read_files
 from victor_engine.engine.deployments import prepare
@@ -143,10 +143,12 @@ class ReadOnlyPort(Port):
     def _untrusted(self) -> str:
         """Return why the workspace is not trusted; empty if it is, or if the lists of its user cannot be read here."""
         try:
-            service = service_record(self.workspace)
-            if service is None and self.db_path.parent.stat().st_uid != os.geteuid():
+            user, file = service_of(self.workspace)
+            if user is None and self.db_path.parent.stat().st_uid != os.geteuid():
                 return ""
-            verdict = judge_configuration(load_config(self.workspace), service.user if service else None)
+            environ = service_environ(user) if user is not None else None
+            config = load_config(self.workspace, config_file=file, environ=environ)
+            verdict = judge_configuration(config, user)
         except (OSError, VictorError):
             return ""
         return "" if verdict.trusted else verdict.reason
@@ -185,10 +187,10 @@ class ReadOnlyPort(Port):
         return CallerInfo(actor.user, actor.uid, tuple(Role))
 
     async def trust_info(self) -> TrustInfo:
-        return trust_info(await read_files(self.workspace))
+        return trust_info(await read_files(self.workspace, *service_of(self.workspace)))
 
     async def plan_deployment(self, undo: bool = False) -> DeploymentPlan:
-        workspace = await read_files(self.workspace)
+        workspace = await read_files(self.workspace, *service_of(self.workspace))
         return (await self._view.read(prepare, workspace, self.clock.now(), undo=undo)).plan
 
     async def secrets(self) -> list[SecretInfo]:
@@ -218,7 +220,7 @@ class ReadOnlyPort(Port):
 
 async def plan_without_store(workspace: Path, *, undo: bool = False) -> DeploymentPlan:
     """Return the plan of a workspace that no engine has opened: all of its workflows are new."""
-    loaded = await read_files(workspace)
+    loaded = await read_files(workspace, *service_of(workspace))
     connection = sqlite3.connect(":memory:", isolation_level=None)
     try:
         schema.migrate(connection, ":memory:")
