@@ -143,13 +143,15 @@ def preview(
         token = plan_fingerprints.edit_plan(
             known.id, known.spec, spec, version, "; ".join(changes), now
         ).token()
+    change = _clock_change(timing, fires) if fires else None
+    around = (change.before, change.after) if change is not None else ()
     return SchedulePreview(
         summary=timing.summary,
         fires=fires,
         excluded=tuple(left_out),
-        moved=_moved(timing, fires),
+        moved=_moved(timing, [*fires, *(fire for fire in around if fire is not None)]),
         problem=problem,
-        clock_change=_clock_change(timing, fires) if fires else None,
+        clock_change=change,
         changes=changes,
         plan=token,
     )
@@ -157,12 +159,11 @@ def preview(
 
 def _moved(timing: Timing, fires: Sequence[datetime]) -> tuple[MovedFire, ...]:
     """Return those of the fires that moved, one for each origin."""
-    if not fires:
-        return ()
     return tuple(
         MovedFire(move.instant, move.origin, move.reason)
-        for move in timing.moves(fires[0] - timedelta(microseconds=1), fires[-1])
-        if move.instant in fires
+        for fire in fires
+        for move in timing.moves(fire - timedelta(microseconds=1), fire)
+        if move.instant == fire
     )
 
 

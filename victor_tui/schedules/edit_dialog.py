@@ -89,15 +89,14 @@ def preview_lines(spec: ScheduleSpec, preview: SchedulePreview, now: datetime) -
     excluded = {each.at: each.reason for each in preview.excluded}
     zone = ZoneInfo(spec.timezone)
     moved = {
-        each.at: f"moved from {each.origin.astimezone(zone):%a %Y-%m-%d}: {each.reason}"
-        for each in preview.moved
+        each.at: f"from {each.origin.astimezone(zone):%a %m-%d}: {each.reason}" for each in preview.moved
     }
     lines += fire_lines(preview.fires, zone, now, excluded, moved=moved)
     change = preview.clock_change
     if change is not None:
         later = tuple(fire for fire in (change.before, change.after) if fire is not None)
         begin = change.at - timedelta(seconds=1)
-        lines += [Content.styled("  …", "$text-muted"), *fire_lines(later, zone, now, {}, begin)]
+        lines += [Content.styled("  …", "$text-muted"), *fire_lines(later, zone, now, {}, begin, moved)]
     return lines
 
 

@@ -21,7 +21,7 @@ TIMES = ("cron", "every_seconds", "every_at", "at", "after")
 OVERLAPS: tuple[Overlap, ...] = get_args(Overlap)
 CATCHUPS: tuple[Catchup, ...] = get_args(Catchup)
 HINTS: Mapping[Way, str] = {
-    "cron": "minute hour day month weekday: 30 6 * * mon-fri; several: 0 9 * * 1-5; 0 12 * * 6",
+    "cron": "30 6 * * mon-fri, or several: 0 9 * * 1-5; 0 12 * * 6",
     "every": "90s, 15m, 1h30m, 2d, or 2 weeks at 09:00",
     "once": "2026-03-10 14:00, in the time zone below",
     "after": "workflows separated by commas, or {workflows: [a, b], require: any, on: failure}",
