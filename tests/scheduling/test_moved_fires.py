@@ -137,7 +137,15 @@ async def test_the_loop_fires_at_the_moved_instants(tmp_path: Path, way: str, fi
                 c, schedule, w.clock.now(), at=datetime(2026, 5, 2, 9, tzinfo=UTC), excluded=WEEKENDS
             )
         )
-        assert any("the fire of Sat 2026-05-02 09:00+0000 UTC moves to" in line.text for line in answer.lines)
+        assert answer.headline.startswith("the fire of Sat 2026-05-02 09:00+0000 UTC moves to")
+        w.clock.set_wall(datetime(2026, 5, 9, 9, tzinfo=UTC))
+        present = await w.store.read(
+            lambda c: explain.explain(c, schedule, w.clock.now(), excluded=WEEKENDS).headline
+        )
+        if way == "next_day":
+            assert present.startswith("it fires next at Mon 2026-05-11 09:00")
+            assert "; moved from 2026-05-09 09:00, which calendar days excludes" in present
+        w.clock.set_wall(datetime(2026, 5, 5, 9, 30, tzinfo=UTC))
         edges = [datetime(2026, 5, day, tzinfo=UTC) for day in (8, 9, 10, 11, 12)]
         found = await w.store.read(lambda c: agendas.agenda(c, edges, w.clock.now(), WEEKENDS))
         assert found.lanes[0].planned == (1, 0, 0, 1)

@@ -171,7 +171,8 @@ def _exception(answer: _Answer, nominal: Nominal) -> str:
         return f", but that fire will be excluded by {reason}"
     if answer.row.skips(nominal):
         return ", but that fire will be skipped: an operator skipped the next fire"
-    return f", in {elapsed((nominal.instant - answer.now).total_seconds())}"
+    moved = answer.row.timing.moved_words(nominal.instant)
+    return f", in {elapsed((nominal.instant - answer.now).total_seconds())}{f'; {moved}' if moved else ''}"
 
 
 # --- one instant or span ---------------------------------------------------------------------------
@@ -183,12 +184,7 @@ def _span(answer: _Answer, at: datetime, start: datetime, end: datetime) -> tupl
         _add_fire(answer, fire)
     for gap in downtime.downtimes(answer.source, start, end):
         answer.add(str(gap), "warn", gap.start)
-    tick = timedelta(microseconds=1)
-    for move in answer.row.timing.moves(start - tick, end - tick)[:MAX_FIRES]:
-        answer.add(
-            f"the fire of {answer.wall(move.origin)} moves to {answer.wall(move.instant)}: {move.reason}",
-            "warn",
-        )
+    moved = _add_moves(answer, start, end)
     if found:
         _add_changes(answer, start, end + timedelta(days=1))
         if len(found) == 1:
@@ -198,7 +194,8 @@ def _span(answer: _Answer, at: datetime, start: datetime, end: datetime) -> tupl
             kinds[_outcome(fire)] = kinds.get(_outcome(fire), 0) + 1
         counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
         return f"{plural(len(found), 'fire')}: {counts}", found
-    headline = _not_recorded(answer, at, start, end)
+    headline = _not_recorded(answer, at, start, end, moved)
+    answer.lines = [line for line in answer.lines if line.text != headline]
     _add_changes(answer, start, None)
     return headline, found
 
@@ -243,8 +240,20 @@ def _add_fire(answer: _Answer, fire: FireInfo) -> None:
         answer.add(f"{due}: expectation not met ({kind}): {text}", "bad")
 
 
-def _not_recorded(answer: _Answer, at: datetime, start: datetime, end: datetime) -> str:
-    """Return why the span has no recorded fire."""
+def _add_moves(answer: _Answer, start: datetime, end: datetime) -> str | None:
+    """Add a line for each fire that calendars move into the span or out of it. Return the first that moves out."""
+    tick = timedelta(microseconds=1)
+    first = None
+    for move in answer.row.timing.moves(start - tick, end - tick)[:MAX_FIRES]:
+        words = f"the fire of {answer.wall(move.origin)} moves to {answer.wall(move.instant)}: {move.reason}"
+        answer.add(words, "warn")
+        if first is None and start <= move.origin < end:
+            first = words
+    return first
+
+
+def _not_recorded(answer: _Answer, at: datetime, start: datetime, end: datetime, moved: str | None) -> str:
+    """Return why the span has no recorded fire. `moved` is a fire that calendars move out of it."""
     row, now, timing = answer.row, answer.now, answer.row.timing
     if row.spec.after is not None:
         return (
@@ -261,6 +270,8 @@ def _not_recorded(answer: _Answer, at: datetime, start: datetime, end: datetime)
     if row.spec.end_date is not None and at > row.spec.end_date:
         return f"its end_date is {answer.wall(row.spec.end_date)}"
     _add_neighbours(answer, timing, start)
+    if moved is not None:
+        return moved
     change = _clock_change(answer, start)
     if change:
         answer.add(change, "warn")
