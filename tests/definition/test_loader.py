@@ -275,5 +275,6 @@ def test_a_node_with_the_name_of_the_end_is_explained(tmp_path: Path) -> None:
         "workflows:\n  w:\n    nodes:\n      - {id: c, type: condition, condition: '1 > 0', branches: {true: end, false: end}}\n"
         "      - {id: end, type: transform, transform: 'x = 2'}\n"
     )
-    (problem,) = load_file(path).problems
-    assert "In branches, end means the end of the run" in problem.remedy
+    reserved, unreachable = sorted(load_file(path).problems, key=lambda each: each.remedy, reverse=True)
+    assert "In branches, end means the end of the run" in unreachable.remedy
+    assert "the id 'end' is reserved" in reserved.message

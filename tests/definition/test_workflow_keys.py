@@ -22,6 +22,8 @@ NODES: dict[str, dict[str, Any]] = {
     "team": {"members": [{"id": "m"}]},
     "wait": {"for": 1},
     "workflow": {"workflow": "other"},
+    "fail": {"message": "m"},
+    "succeed": {},
 }
 TWINS = {"options": "choices", "http": "for"}
 """Keys that stand instead of another one."""

@@ -8,6 +8,7 @@ COMMON = frozenset(
         "type",
         "name",
         "description",
+        "when",
         "next",
         "timeout",
         "timeout_seconds",
@@ -46,6 +47,8 @@ BY_TYPE: dict[str, frozenset[str]] = {
         ["parallel_nodes", "join_strategy", "join_count", "min_success", "required", "join"]
     ),
     "transform": frozenset({"transform"}),
+    "fail": frozenset({"message", "error_type"}),
+    "succeed": frozenset(),
     "hitl": frozenset(
         [
             "hitl_type",

@@ -77,6 +77,9 @@ _SHAPES: dict[str, dict[str, Any]] = {
     "formation": {"enum": list(TEAM_FORMATIONS)},
     "branches": {"type": "object", "additionalProperties": {"type": ["string", "null", "array"]}},
     "condition": {"type": ["string", "boolean", "number"]},
+    "when": {"type": ["string", "boolean"]},
+    "message": {"type": "string"},
+    "error_type": {"type": "string"},
     "inputs": {"type": "object"},
     "input_schema": {"type": "object"},
     "constraints": {"type": ["object", "array"]},
@@ -137,7 +140,8 @@ def _node(node_type: str) -> dict[str, Any]:
     properties = {name: shapes.get(name, True) for name in sorted(known)}
     properties["type"] = {"const": node_type}
     required = {"agent": ["role"], "condition": ["condition"], "parallel": ["parallel_nodes"],
-                "transform": ["transform"], "team": ["members"], "workflow": ["workflow"]}.get(node_type, [])  # fmt: skip
+                "transform": ["transform"], "team": ["members"], "workflow": ["workflow"],
+                "fail": ["message"]}.get(node_type, [])  # fmt: skip
     schema: dict[str, Any] = {
         "type": "object",
         "properties": properties,

@@ -7,6 +7,7 @@ from victor_engine.definition.model import (
     AgentNode,
     ComputeNode,
     ConditionNode,
+    FailNode,
     HITLNode,
     Node,
     ParallelNode,
@@ -52,6 +53,8 @@ def detail(node: Node) -> str:
         return (lines[0] + (" …" if len(lines) > 1 else "")) if lines else ""
     if isinstance(node, WaitNode):
         return wait_text(node)
+    if isinstance(node, FailNode):
+        return node.message
     if isinstance(node, SubWorkflowNode):
         mode = "" if node.wait else ", no wait"
         return f"{node.workflow} {node.version or 'latest'}{mode}"

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from victor_engine.definition.limits import NO_CONSTRAINTS, CircuitBreaker, Constraints, RetryPolicy
+from victor_engine.definition.node_parts import Branch as Branch
+from victor_engine.definition.node_parts import Choice as Choice
+from victor_engine.definition.node_parts import TeamMember as TeamMember
 from victor_engine.reserved import is_reserved
 
 DEFAULT_MAX_ITERATIONS = 1000
@@ -43,6 +46,7 @@ class Node:
     id: str
     name: str = ""
     description: str = ""
+    when: str | None = None
     next: tuple[str, ...] = ()
     timeout_seconds: float | None = None
     retry_policy: RetryPolicy | None = None
@@ -116,18 +120,6 @@ class ComputeNode(Node):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Branch:
-    """One branch of a condition. `key` is its source text, `boolean` the YAML boolean of the key, if any.
-
-    A target of None ends the branch.
-    """
-
-    key: str
-    target: str | None
-    boolean: bool | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ConditionNode(Node):
     """A choice of branch: an expression, a dotted state key, or the name of a registered function."""
 
@@ -162,16 +154,6 @@ class TransformNode(Node):
     type: ClassVar[str] = "transform"
 
     transform: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """One of the answers that a person can select."""
-
-    value: Any
-    label: str
-    description: str = ""
-    style: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,18 +196,6 @@ class HITLNode(Node):
     def targets(self) -> tuple[tuple[str, str, str], ...]:
         edges = [(target, outcome, "outcome") for outcome, target in self.outcomes.items()]
         return tuple(edges) + Node.targets(self)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TeamMember:
-    """One agent of a team."""
-
-    id: str
-    role: str = ""
-    goal: str = ""
-    tools: tuple[str, ...] = ()
-    tool_budget: int | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,6 +269,23 @@ class SubWorkflowNode(Node):
         return tuple(edges) + Node.targets(self)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailNode(Node):
+    """Ends the run as failed, with an error of the author. `message` is a template."""
+
+    type: ClassVar[str] = "fail"
+
+    message: str = ""
+    error_type: str = "Failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SucceedNode(Node):
+    """Ends the run as succeeded; other pending nodes are not executed."""
+
+    type: ClassVar[str] = "succeed"
+
+
 WorkflowNode = Node
 NODE_TYPES: dict[str, type[Node]] = {
     cls.type: cls
@@ -312,6 +299,8 @@ NODE_TYPES: dict[str, type[Node]] = {
         TeamNode,
         WaitNode,
         SubWorkflowNode,
+        FailNode,
+        SucceedNode,
     )
 }
 

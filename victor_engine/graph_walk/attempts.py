@@ -82,11 +82,7 @@ class StepRunner:
         `shape` turns the value of the expression into the result of the step.
         """
         try:
-            try:
-                value = evaluate_as(kind, text, state, self.functions, LOCAL)
-            except NeedsWorkerError as more:
-                value = await self.evaluator.in_worker(kind, text, state, self.functions, more)
-            done = shape(value)
+            done = shape(await self._value(kind, text, state))
         except NodeError as error:
             if isinstance(error, ExpressionLimitError):
                 error.message = f"{step.node.id}: {step.node.type}: {error.message}"
@@ -95,6 +91,13 @@ class StepRunner:
         if done.ended is not None:
             self.effects.warn(step.node.id, done.ended)
         return await self._commit(step, None, done, position)
+
+    async def _value(self, kind: str, text: str, state: Mapping[str, Any]) -> Any:
+        """Return the value of an expression. Raise NodeError."""
+        try:
+            return evaluate_as(kind, text, state, self.functions, LOCAL)
+        except NeedsWorkerError as more:
+            return await self.evaluator.in_worker(kind, text, state, self.functions, more)
 
     async def _work(
         self,
@@ -250,7 +253,7 @@ class StepRunner:
             await self.effects.finish(step, attempt, done, None)
             return done
         node_id = step.node.id
-        if done.rejected is None:
+        if done.rejected is None and not done.ends:
             onward = position.onward(node_id, done.successors, inside)
         else:
             onward = Onward(position.ordinal + 1, [], inside or {})

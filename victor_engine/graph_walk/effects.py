@@ -123,7 +123,7 @@ class Done(Struct, frozen=True):
 
     `ended` is the reason why the branch ends here although the node names successors. `rejected` is the reason
     why a rejection ends the run. `result` is the plain result, which a team passes to its next member. `reserved`
-    are the reserved keys of the state that the step tried to write.
+    are the reserved keys of the state that the step tried to write. `ends` ends the run, or the branch of a parallel.
     """
 
     patch: Patch
@@ -133,6 +133,7 @@ class Done(Struct, frozen=True):
     rejected: str | None = None
     result: Any = None
     reserved: tuple[str, ...] = ()
+    ends: bool = False
 
 
 class StepHistory(Struct, frozen=True):
@@ -149,6 +150,11 @@ class StepHistory(Struct, frozen=True):
     retry_at: datetime | None = None
     last: int | None = None  # the handle of the last attempt
     failure: ErrorInfo | None = None
+
+    @property
+    def open(self) -> bool:
+        """Return whether an attempt was open: interrupted, between two tries, or the first one and waiting."""
+        return self.interrupted or self.retry_at is not None or (self.last is not None and self.tries == 0)
 
 
 NO_HISTORY = StepHistory()

@@ -103,7 +103,10 @@ class ConcurrentSteps(StepRunner, ABC):
             done.patch.apply(state)
             total = total.then(done.patch)
             result = done.result
-            position.advance(node.id, step.iteration, position.onward(node.id, done.successors))
+            onward = position.onward(node.id, done.successors)
+            position.advance(
+                node.id, step.iteration, msgspec.structs.replace(onward, frontier=[]) if done.ends else onward
+            )
             for name, times in position.counts.items():
                 counts[name] = max(counts.get(name, 0), times)
         return Done(total, result=result)

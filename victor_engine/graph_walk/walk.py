@@ -24,10 +24,12 @@ from victor_engine.definition.model import (
     AgentNode,
     ComputeNode,
     ConditionNode,
+    FailNode,
     HITLNode,
     Node,
     ParallelNode,
     SubWorkflowNode,
+    SucceedNode,
     TeamNode,
     TransformNode,
     WaitNode,
@@ -36,6 +38,7 @@ from victor_engine.errors import NodeError
 from victor_engine.graph_walk.attempts import CurrentAttempt, RejectedError
 from victor_engine.graph_walk.child_steps import child_done, child_inputs, child_started
 from victor_engine.graph_walk.effects import Done, Position, Step, StepFailedError
+from victor_engine.graph_walk.ends import failure_of, skipped
 from victor_engine.graph_walk.node_steps import (
     choose_branch,
     error_info,
@@ -45,6 +48,7 @@ from victor_engine.graph_walk.node_steps import (
 )
 from victor_engine.graph_walk.parallel import ConcurrentSteps
 from victor_engine.graph_walk.waits import Wait, plan_wait, unsatisfied
+from victor_engine.store.patch import Patch
 
 
 async def _known(done: Done) -> Done:
@@ -118,6 +122,24 @@ class Walk(ConcurrentSteps):
             return _known(past.done)
         if past.failure is not None:
             return self._failed(step, past.last, past.failure, position)
+        # An attempt that was open at a restart is not skipped after it.
+        if step.node.when is not None and not past.open:
+            return self._conditional(step, step.node.when, state, position)
+        return self._execute(step, state, position)
+
+    async def _conditional(self, step: Step, when: str, state: dict[str, Any], position: Position) -> Done:
+        """Execute a node whose `when` is true, and skip another."""
+        try:
+            done = skipped(step.node, when, state, await self._value(CONDITION, when, state))
+        except NodeError as error:
+            error.message = f"{step.node.id}: when: {error.message}"
+            number = self.effects.history(step).tries + 1
+            return await self._fail_finally(step, None, number, error_info(error, step.node.id), position)
+        if done is None:
+            return await self._execute(step, state, position)
+        return await self._commit(step, None, done, position)
+
+    def _execute(self, step: Step, state: dict[str, Any], position: Position) -> Awaitable[Done]:
         node = step.node
         if isinstance(node, TransformNode):
             return self._pure(
@@ -136,8 +158,17 @@ class Walk(ConcurrentSteps):
             return self._wait(step, node, state, position)
         if isinstance(node, SubWorkflowNode):
             return self._child(step, node, state, position)
+        if isinstance(node, FailNode):
+            return self._fail(step, node, state)
+        if isinstance(node, SucceedNode):
+            return self._commit(step, None, Done(Patch(), ends=True), position)
         assert isinstance(node, AgentNode | ComputeNode)
         return self._work(step, state, position)
+
+    async def _fail(self, step: Step, node: FailNode, state: dict[str, Any]) -> Done:
+        info = failure_of(node, state, self.effects.warn)
+        await self.effects.fail(step, None, self.effects.history(step).tries + 1, info, None)
+        raise StepFailedError(info)
 
     # --- people --------------------------------------------------------------------------------
 

@@ -8,10 +8,12 @@ from victor_engine.api import NodeOverride
 from victor_engine.clock import LONGEST
 from victor_engine.definition.model import (
     ConditionNode,
+    FailNode,
     HITLNode,
     Node,
     ParallelNode,
     SubWorkflowNode,
+    SucceedNode,
     TransformNode,
     WaitNode,
     WorkflowDefinition,
@@ -39,7 +41,9 @@ def check_override(definition: WorkflowDefinition, wanted: NodeOverride, retry_n
         raise UsageError(
             f"{definition.name} has no node {wanted.node_id!r}; its nodes are {', '.join(list(definition.nodes)[:20])}"
         )
-    if isinstance(node, ConditionNode | TransformNode | HITLNode | ParallelNode | WaitNode):
+    if isinstance(
+        node, ConditionNode | TransformNode | HITLNode | ParallelNode | WaitNode | FailNode | SucceedNode
+    ):
         raise UsageError(
             f"{wanted.node_id} is a {node.type} node; an override applies only to nodes that do work"
         )

@@ -41,6 +41,8 @@ TYPE_MARKS = {
     "hitl": "person",
     "team": "team",
     "workflow": "⤷",
+    "fail": "✗",
+    "succeed": "✓",
 }
 _NAMES = 16
 """Minimum width of names beside lanes, in cells. With less space the outline is drawn."""

@@ -238,6 +238,7 @@ def _check_outcomes(node: HITLNode, reader: Reader, problems: Problems) -> None:
             )
     known = {*ENGINE_OUTCOMES, *(outcome_key(str(choice.value)) for choice in node.choices)}
     known |= {str(choice.value) for choice in node.choices}
+    known |= {"skipped"} if node.when is not None else set()
     if has_choices or node.hitl_type in YES_NO:
         for outcome in node.outcomes:
             if outcome not in known:

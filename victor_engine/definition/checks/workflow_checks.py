@@ -25,10 +25,12 @@ from victor_engine.definition.model import (
     AgentNode,
     ComputeNode,
     ConditionNode,
+    FailNode,
     HITLNode,
     Node,
     ParallelNode,
     SubWorkflowNode,
+    SucceedNode,
     TeamNode,
     TransformNode,
     WorkflowDefinition,
@@ -69,6 +71,8 @@ def check_workflow(
             _language(check_assignments(node.transform, functions), node_reader, "transform", problems)
         elif isinstance(node, HITLNode):
             check_hitl(node, node_reader, problems)
+        if node.when is not None:
+            _language(check_expression(node.when, functions), node_reader, "when", problems)
         if definition.breaker_for(node) is None:
             _check_breaker(node, node_reader, problems)
         _check_interrupt(node, node_reader, problems)
@@ -177,7 +181,7 @@ def _written(definition: WorkflowDefinition) -> dict[str, str]:
     for node in definition.nodes.values():
         if isinstance(node, TransformNode):
             keys.update(dict.fromkeys(names_written(node.transform), node.id))
-        elif not isinstance(node, ConditionNode | ParallelNode) or node.output:
+        elif not isinstance(node, ConditionNode | ParallelNode | FailNode | SucceedNode) or node.output:
             keys[node.output_key] = node.id
     return keys
 

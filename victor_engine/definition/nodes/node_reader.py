@@ -18,6 +18,7 @@ from victor_engine.definition.model import (
     Node,
     TransformNode,
 )
+from victor_engine.definition.nodes.ends import check_when, read_fail, read_succeed, read_when
 from victor_engine.definition.nodes.human import read_hitl
 from victor_engine.definition.nodes.parallel import read_parallel, read_team
 from victor_engine.definition.nodes.wait import read_wait, read_workflow
@@ -39,13 +40,15 @@ def read_node(reader: Reader) -> Node | None:
     builders: dict[str, Callable[[Reader, dict[str, Any]], Node]] = {
         "agent": _agent, "compute": _compute, "condition": _condition, "parallel": read_parallel,
         "transform": _transform, "hitl": read_hitl, "team": read_team,
-        "wait": read_wait, "workflow": read_workflow,
+        "wait": read_wait, "workflow": read_workflow, "fail": read_fail, "succeed": read_succeed,
     }  # fmt: skip
     common = _common(reader, node_type)
     if not common["id"]:
         return None
     try:
-        return builders[node_type](reader, common)
+        node = builders[node_type](reader, common)
+        check_when(node, reader)
+        return node
     except ValueError as error:
         reader.problems.error(reader.place(), str(error))
         return None
@@ -92,6 +95,7 @@ def _common(reader: Reader, node_type: str) -> dict[str, Any]:
         "id": reader.text("id"),
         "name": reader.text("name"),
         "description": reader.text("description"),
+        "when": read_when(reader),
         "next": tuple(dict.fromkeys(successors)),
         "timeout_seconds": reader.seconds("timeout_seconds", "timeout"),
         "retry_policy": _retry(reader),

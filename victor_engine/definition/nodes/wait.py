@@ -39,7 +39,7 @@ def read_wait(reader: Reader, common: dict[str, Any]) -> Node:
             "Add: for: 10m",
         )
     outcomes = read_outcomes(reader)
-    _known_outcomes(reader, outcomes, ("done", "timed_out"))
+    _known_outcomes(reader, outcomes, ("done", "timed_out", *_skipped(reader)))
     default = "continue" if "timed_out" in outcomes else "fail"
     poll = reader.seconds("poll")
     if poll is not None and poll < MIN_POLL:
@@ -83,6 +83,10 @@ def _check_timeout(reader: Reader, node: WaitNode) -> None:
                 f"{reader.what}: {key} can be used only with {kind}",
                 f"Add {kind}, or remove {key}",
             )
+
+
+def _skipped(reader: Reader) -> tuple[str, ...]:
+    return ("skipped",) if reader.has("when") else ()
 
 
 def _known_outcomes(reader: Reader, outcomes: dict[str, str], known: tuple[str, ...]) -> None:
@@ -185,7 +189,7 @@ def read_workflow(reader: Reader, common: dict[str, Any]) -> Node:
             reader.place(), f"{reader.what}: a workflow node needs a workflow", "Add: workflow: <name>"
         )
     outcomes = read_outcomes(reader)
-    _known_outcomes(reader, outcomes, ("succeeded", "rejected"))
+    _known_outcomes(reader, outcomes, ("succeeded", "rejected", *_skipped(reader)))
     if outcomes and "succeeded" not in outcomes and "default" not in outcomes:
         reader.problems.error(
             reader.place("next"),

@@ -326,6 +326,11 @@ def _changes(text: str | None) -> dict[str, Any]:
     return {name: part for name, part in parts.items() if part}
 
 
+def _is_skipped(attempt: AttemptInfo) -> bool:
+    """Return whether `when` of the node was false."""
+    return attempt.node_type != "condition" and (attempt.took_branch or "").startswith("skipped: ")
+
+
 def node_states(graph: GraphInfo, tries: Sequence[AttemptInfo], final: bool) -> tuple[NodeState, ...]:
     """Return the status of each node: that of its last attempt, or pending, or skipped in a finished run."""
     last: dict[str, AttemptInfo] = {}
@@ -349,7 +354,7 @@ def node_states(graph: GraphInfo, tries: Sequence[AttemptInfo], final: bool) -> 
         found.append(
             NodeState(
                 node_id=node,
-                status=NodeStatus(attempt.status),
+                status=NodeStatus.SKIPPED if _is_skipped(attempt) else NodeStatus(attempt.status),
                 iteration=attempt.iteration,
                 attempts=count[node],
                 started_at=first[node].started_at,
