@@ -51,6 +51,7 @@ proof: $(TOOLS)
 	$(BIN)/python -m tests.engine.state_machine --examples 500
 	$(BIN)/python -m tests.engine.deployment_machine --examples 200
 	$(BIN)/python -m benchmarks.crash --kills 300
+	$(BIN)/python -m tests.tui.test_steady_rows --presses 10000
 
 lint: $(TOOLS)
 	$(BIN)/ruff check .

@@ -116,6 +116,10 @@ class TableScreen(ConsoleScreen):
     def on_mount(self) -> None:
         self.watch(self.app, "theme", self._explain_again, init=False)
 
+    def on_screen_resume(self) -> None:
+        for table in self.query(LineTable):
+            table.steady.let_go()
+
     def feed_refreshed(self, subject: Subject) -> None:
         """Draw a refreshed subject.
 

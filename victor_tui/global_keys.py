@@ -10,6 +10,7 @@ from victor_engine.api import methods
 from victor_tui.base_screen import ConsoleScreen
 from victor_tui.journal import Done
 from victor_tui.text import clean, one_line
+from victor_tui.widgets.table import LineTable
 
 if TYPE_CHECKING:
     from victor_tui.app_context import Console
@@ -63,7 +64,9 @@ class GlobalKeys:
             case "why":
                 self._why()
             case "new_rows":
-                self._say("No rows are held back: the lists show every change at once.")
+                tables = self._screen.query(LineTable) if self._screen is not None else ()
+                if not sum(table.show_held() for table in tables):
+                    self._say("No rows are held back: the list shows every change.")
             case "back" | "forward":
                 self._move(-1 if name == "back" else 1)
             case "messages":

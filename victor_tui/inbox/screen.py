@@ -65,6 +65,7 @@ class InboxScreen(TableScreen):
             sort="left",
             empty=EMPTY,
             id="requests",
+            steady=True,
         )
         self.commands = RequestCommands(self, lambda: self.requests_table, self.requests.query)
 
@@ -99,8 +100,8 @@ class InboxScreen(TableScreen):
             table.empty = EMPTY_FILTER
         else:
             table.empty = EMPTY_DONE if self.show_done else EMPTY
-        table.show_page(page.rows, page.offset, page.total)
-        if self.groups.set(page.groups, page.rows):
+        table.show_page(page.rows, page.offset, page.total, of=listed.key)
+        if self.groups.set(page.groups, table.rows):
             table.redraw()
         _show_totals(self, page)
 

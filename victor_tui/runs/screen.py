@@ -59,6 +59,8 @@ class RunsScreen(TableScreen):
         super().__init__()
         self.commands = RunCommands(self, runs=self._selected_runs, done=self._mark_stale)
         self.filter = Filter()
+        self._shown_filter = self.filter
+        """The filter of the loaded runs."""
         self._wanted: str | None = None
         self._depths: dict[str, int] = {}
         self._stuck: frozenset[str] = frozenset()
@@ -112,14 +114,20 @@ class RunsScreen(TableScreen):
                 now=self.now,
                 empty=EMPTY,
                 id="runs",
+                steady=True,
             )
             yield Preview()
 
     def loaders(self) -> dict[Subject, Loader]:
-        query = self.filter.run_query(PAGE)
-        if query.statuses:
-            return {"runs": lambda port: port.runs(query)}
-        return {"runs": lambda port: newest_and_active(port, query)}
+        chosen = self.filter
+        query = chosen.run_query(PAGE)
+
+        async def load(port: Port) -> list[RunInfo]:
+            found = await (port.runs(query) if query.statuses else newest_and_active(port, query))
+            self._shown_filter = chosen
+            return found
+
+        return {"runs": load}
 
     def draw(self, subject: Subject) -> None:
         runs: list[RunInfo] = self.snapshot("runs")
@@ -131,7 +139,7 @@ class RunsScreen(TableScreen):
         depths = {run.id: depth for run, depth in arranged if depth}
         table = self.query_one("#runs", LineTable)
         table.empty = EMPTY if self.filter == Filter() else EMPTY_FILTER
-        table.set_rows(run for run, _ in arranged)
+        table.set_rows((run for run, _ in arranged), of=self._shown_filter)
         if depths != self._depths:
             self._depths = depths
             table.redraw()

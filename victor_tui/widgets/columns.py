@@ -78,9 +78,9 @@ def sort_rows(rows: Iterable[R], column: Column[R] | None, reverse: bool) -> lis
 
 
 def draw_header(
-    columns: Sequence[Placed[R]], sort_key: str | None, reverse: bool, width: int, style: Style
+    columns: Sequence[Placed[R]], sort_key: str | None, reverse: bool, width: int, style: Style, note: Segment
 ) -> Strip:
-    """Draw the titles, with a sign at the sorted column."""
+    """Draw the titles, with a sign at the sorted column, and a note at the right end."""
     pieces, x = [Segment(" ", style)], 1
     for placed in columns:
         title = placed.column.title
@@ -89,7 +89,21 @@ def draw_header(
         pieces.append(Segment(" " * (placed.x - x), style))
         pieces.append(Segment(fit(title, placed.width, placed.column.align), style))
         x = placed.x + placed.width
-    return Strip(pieces).adjust_cell_length(width, style)
+    strip = Strip(pieces).adjust_cell_length(width, style)
+    left = width - note.cell_length
+    return Strip([*strip.crop(0, left), note]) if note.text and left > 0 else strip
+
+
+def draw_row(
+    columns: Sequence[Placed[R]], row: R, now: datetime, base: Style, palette: Palette, mark: str, width: int
+) -> Strip:
+    """Draw the cells of a row after a mark of one character."""
+    pieces, x = [Segment(mark, base + palette.style("key"))], 1
+    for placed in columns:
+        pieces.append(Segment(" " * (placed.x - x), base))
+        pieces.extend(draw_cell(placed, row, now, base, palette))
+        x = placed.x + placed.width
+    return Strip(pieces).adjust_cell_length(width, base)
 
 
 def draw_cell(placed: Placed[R], row: R, now: datetime, base: Style, palette: Palette) -> list[Segment]:

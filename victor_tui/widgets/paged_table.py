@@ -81,6 +81,7 @@ class PagedTable(LineTable[R]):
         empty: str = "",
         sort: str | None = None,
         id: str | None = None,
+        steady: bool = False,
     ) -> None:
         super().__init__(
             columns,
@@ -89,6 +90,7 @@ class PagedTable(LineTable[R]):
             empty=empty,
             sort=sort,
             id=id,
+            steady=steady,
         )
         self._window = Window()
         self._rows = self._window  # type: ignore[assignment]
@@ -108,15 +110,36 @@ class PagedTable(LineTable[R]):
         others = [row for key, row in self._marked.items() if key not in self._index]
         return [*here, *others]
 
-    def set_rows(self, rows: Iterable[R]) -> None:
+    def set_rows(self, rows: Iterable[R], of: Hashable = None) -> None:
         """Show a list that is loaded as a whole."""
         whole = list(rows)
-        self.show_page(whole, 0, len(whole))
+        self.show_page(whole, 0, len(whole), of)
 
-    def show_page(self, rows: Sequence[R], offset: int, total: int) -> None:
-        """Show a page. Keep the cursor on its row, the marks, and the strips of unchanged rows."""
+    def show_page(self, rows: Sequence[R], offset: int, total: int, of: Hashable = None) -> None:
+        """Show a page of the list `of`. Keep the cursor on its row, the marks, and the strips of unchanged rows."""
+        window, gone = self._window, self.steady.gone
+        # At the ends of a part of a list, a row can have moved to another page.
+        certain = range(
+            0 if offset == 0 else MARGIN, len(window.loaded) - (0 if offset + len(rows) >= total else MARGIN)
+        )
+        kept = self.steady.place(
+            window.loaded if self._has_near else (),
+            rows,
+            self._cursor_row,
+            lambda: self._put_page(rows, offset, total),
+            of=of,
+            certain=certain,
+            added=total - self.total,
+        )
+        if kept is None:
+            self._put_page(rows, offset, total, gone)
+        else:
+            self._put_page(kept, window.offset, self.total, gone ^ self.steady.gone)
+
+    def _put_page(self, rows: Sequence[R], offset: int, total: int, redrawn: Iterable[Hashable] = ()) -> None:
         first, self._loaded = not self._loaded, True
-        old_row, old = self.row, dict(zip(self._index, self._window.loaded, strict=True))
+        old_row, shown = self._cursor_row, self.row
+        old = dict(zip(self._index, self._window.loaded, strict=True))
         before = self._index
         self._window = Window(rows, offset, total)
         self.total = len(self._window)
@@ -129,12 +152,17 @@ class PagedTable(LineTable[R]):
                 self._strips.pop(key, None)
             if key in self._marked:
                 self._marked[key] = row
+        for key in redrawn:
+            self._strips.pop(key, None)
+        for key in self.steady.gone:
+            self.marked.discard(key)
+            self._marked.pop(key, None)
         if first or self.virtual_size.height != self.total + 1:
             self.virtual_size = Size(self.size.width, self.total + 1)
         self._follow(old_row)
-        if first or before != self._index or list(old.values()) != list(rows):
+        if first or redrawn or before != self._index or list(old.values()) != list(rows):
             self.refresh()
-        if self.row != old_row:
+        if self.row != shown or shown != old_row:
             self.post_message(self.Highlighted(self, self.row))
         self._want()
 
@@ -168,12 +196,20 @@ class PagedTable(LineTable[R]):
 
     def _want(self) -> None:
         """Ask for another page if rows near the cursor or the visible rows are not loaded."""
+        if not self._has_near:
+            self.post_message(self.Wanted(self._middle))
+
+    @property
+    def _middle(self) -> int:
+        """The position of the cursor if it is visible, else of the middle of the visible rows."""
         top = round(self.scroll_y)
         bottom = top + self.size.height
-        near = top <= self.cursor <= bottom
-        center = self.cursor if near else (top + bottom) // 2
-        if not self._window.covers(center - MARGIN, center + MARGIN):
-            self.post_message(self.Wanted(center))
+        return self.cursor if top <= self.cursor <= bottom else (top + bottom) // 2
+
+    @property
+    def _has_near(self) -> bool:
+        """Whether the rows around the center are loaded."""
+        return self._window.covers(self._middle - MARGIN, self._middle + MARGIN)
 
     def _draw(self, row: R | None, on_cursor: bool) -> Strip:
         if row is not None:

@@ -7,11 +7,12 @@ visible.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence, Set
 from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.binding import BindingType
 from textual.geometry import Region, Size
@@ -23,7 +24,8 @@ from textual.strip import Strip
 from victor_tui.keys import bindings
 from victor_tui.text import fit
 from victor_tui.theme import NO_TONES, Palette, palette_for
-from victor_tui.widgets.columns import Column, Placed, draw_cell, draw_header, place_columns, sort_rows
+from victor_tui.widgets.columns import Column, Placed, draw_header, draw_row, place_columns, sort_rows
+from victor_tui.widgets.steady import SteadyRows
 
 R = TypeVar("R")
 
@@ -32,7 +34,7 @@ LOADING = "Loading…"
 
 
 class LineTable(ScrollView, Generic[R], can_focus=True):
-    """A keyed table of frozen rows of type `R`."""
+    """A keyed table of frozen rows of type `R`. Rows of a `steady` one keep their places while the user chooses."""
 
     DEFAULT_CSS = """
     LineTable { height: 1fr; background: $background; color: $foreground; overflow-x: hidden;
@@ -79,8 +81,10 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
         sort: str | None = None,
         reverse: bool = False,
         id: str | None = None,
+        steady: bool = False,
     ) -> None:
         super().__init__(id=id)
+        self.steady: SteadyRows[R] = SteadyRows(self, key, lambda: bool(self.marked), active=steady)
         self._columns = tuple(columns)
         self._key = key
         self._now = now
@@ -121,7 +125,12 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
 
     @property
     def row(self) -> R | None:
-        """The row under the cursor."""
+        """The row under the cursor; None if it is gone."""
+        row = self._cursor_row
+        return None if row is None or self.steady.is_gone(row) else row
+
+    @property
+    def _cursor_row(self) -> R | None:
         return self._rows[self.cursor] if 0 <= self.cursor < len(self._rows) else None
 
     @property
@@ -129,15 +138,23 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
         """The marked rows in their order on the screen."""
         return [row for row in self._rows if self._key(row) in self.marked]
 
-    def set_rows(self, rows: Iterable[R]) -> None:
-        """Show `rows`. Keep the cursor, the marks, and the strips of unchanged rows."""
+    def set_rows(self, rows: Iterable[R], of: Hashable = None) -> None:
+        """Show `rows` of the list `of`. Keep the cursor, the marks, and the strips of unchanged rows."""
         if not self._loaded:
             self._loaded = True
             self.refresh()
-        old_row = self.row
-        old_index, old_rows = self._index, self._rows
+        fresh, gone = self._sorted(rows), self.steady.gone
+        kept = self.steady.place(self._rows, fresh, self._cursor_row, lambda: self._put_rows(fresh), of=of)
+        self._put_rows(fresh if kept is None else kept, gone ^ self.steady.gone)
+
+    def _sorted(self, rows: Iterable[R]) -> list[R]:
         column = next((c for c in self._columns if c.key == self.sort_key), None)
-        self._rows = sort_rows(rows, column, self.sort_reverse)
+        return sort_rows(rows, column, self.sort_reverse)
+
+    def _put_rows(self, rows: list[R], redrawn: Set[Hashable] = frozenset()) -> None:
+        old_row, shown = self._cursor_row, self.row
+        old_index, old_rows = self._index, self._rows
+        self._rows = rows
         self._index = {self._key(row): i for i, row in enumerate(self._rows)}
         moved = len(old_rows) != len(self._rows)
         dirty: list[int] = []
@@ -151,7 +168,8 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
                     self._strips.pop(key, None)
                     dirty.append(i)
                 moved = moved or before != i
-        for key in old_index.keys() - self._index.keys():
+        moved = moved or bool(redrawn)
+        for key in (old_index.keys() - self._index.keys()) | redrawn:
             self._strips.pop(key, None)
             self.marked.discard(key)
         self._keep_cursor(old_row)
@@ -161,14 +179,17 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
         else:
             for i in dirty:
                 self._refresh_row(i)
-        if self.row != old_row:
+        if self.row != shown or shown != old_row:
             self.post_message(self.Highlighted(self, self.row))
 
+    def show_held(self) -> bool:
+        """Show the rows that are held back. Return False if there are none."""
+        self._strips.clear()
+        return self.steady.show()
+
     def _keep_cursor(self, old_row: R | None) -> None:
-        if old_row is not None and (index := self._index.get(self._key(old_row))) is not None:
-            target = index
-        else:
-            target = max(0, min(self.cursor, len(self._rows) - 1))
+        index = None if old_row is None else self._index.get(self._key(old_row))
+        target = max(0, min(self.cursor, len(self._rows) - 1)) if index is None else index
         if target != self.cursor:
             self.set_reactive(LineTable.cursor, target)
             self._show_cursor()
@@ -177,13 +198,14 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
     def select(self, key: Hashable) -> bool:
         """Move the cursor to the row with this key. Return False if it does not exist."""
         index = self._index.get(key)
-        if index is None:
-            return False
-        self.cursor = index
-        return True
+        if index is not None:
+            self.cursor = index
+        return index is not None
 
     def tick(self) -> None:
-        """Redraw the visible rows whose time-dependent cells have changed."""
+        """Redraw the visible rows whose time-dependent cells have changed. Show held rows if the user is done."""
+        if self.steady.is_due:
+            self.show_held()
         if not any(p.column.live for p in self._placed):
             return
         top = round(self.scroll_y)
@@ -247,22 +269,20 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
 
     def _draw_header(self) -> Strip:
         style = self.rich_style + self._palette.header
-        return draw_header(self._placed, self.sort_key, self.sort_reverse, self.size.width, style)
+        held = f" {self.steady.note} · . " if self.steady.note else ""
+        note = Segment(held, style + self._palette.style("warn"))
+        return draw_header(self._placed, self.sort_key, self.sort_reverse, self.size.width, style, note)
 
     def _draw(self, row: R, on_cursor: bool) -> Strip:
         base = self.rich_style
         if on_cursor:
             base += self._palette.cursor if self.has_focus else self._palette.cursor_blurred
         toned = self._palette.cursor_tones or not on_cursor or not self.has_focus
-        palette = self._palette if toned else NO_TONES
-        now = self._now()
-        mark = "•" if self._key(row) in self.marked else ("›" if on_cursor else " ")
-        pieces, x = [Segment(mark, base + palette.style("key"))], 1
-        for placed in self._placed:
-            pieces.append(Segment(" " * (placed.x - x), base))
-            pieces.extend(draw_cell(placed, row, now, base, palette))
-            x = placed.x + placed.width
-        return Strip(pieces).adjust_cell_length(self.size.width, base)
+        gone = self.steady.is_gone(row)
+        palette = self._palette if toned and not gone else NO_TONES
+        mark = "×" if gone else "•" if self._key(row) in self.marked else ("›" if on_cursor else " ")
+        style = base + Style(dim=True) if gone else base
+        return draw_row(self._placed, row, self._now(), style, palette, mark, self.size.width)
 
     # --- cursor -------------------------------------------------------------------------------
 
@@ -291,8 +311,8 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
         self._redraw_cursor()
 
     def _redraw_cursor(self) -> None:
-        if self.row is not None:
-            self._strips.pop(self._key(self.row), None)
+        if (row := self._cursor_row) is not None:
+            self._strips.pop(self._key(row), None)
             self._refresh_row(self.cursor)
 
     def action_move(self, step: int) -> None:
@@ -360,8 +380,9 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
         self._sort(self.sort_key, not self.sort_reverse)
 
     def _sort(self, key: str | None, reverse: bool) -> None:
+        self.show_held()
         self.sort_key, self.sort_reverse = key, reverse
-        self.set_rows(list(self._rows))
+        self._put_rows(self._sorted(self._rows))
         self.refresh()
 
     def on_click(self, event: events.Click) -> None:
