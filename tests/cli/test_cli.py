@@ -312,3 +312,37 @@ def test_a_command_beside_a_stopped_daemon_uses_its_configuration(victor: Victor
     assert f"{config}: the engine was started with this configuration file" in victor.err
     assert "nothing was changed" in victor.err
     assert spec() == before
+
+
+@pytest.mark.parametrize("later", [None, "UTC"])
+def test_a_command_beside_a_stopped_daemon_uses_its_environment(
+    victor: Victor, monkeypatch: pytest.MonkeyPatch, later: str | None
+) -> None:
+    (victor.root / "workflows" / "nightly.yaml").write_text(
+        "workflows:\n  nightly:\n    nodes: [{id: a, type: transform, transform: 'x = 1'}]\n"
+        "    schedule: {cron: '0 2 * * *'}\n"
+    )
+    name = "VICTOR_SCHEDULER_DEFAULTS_TIMEZONE"
+
+    async def daemon() -> None:
+        with acting_as(ME):
+            engine = await open_engine(Paths(victor.root, victor.root / ".state"), mode="daemon")
+            await engine.close()
+
+    monkeypatch.setenv(name, "Asia/Tokyo")
+    asyncio.run(daemon())
+    if later is None:
+        monkeypatch.delenv(name)
+    else:
+        monkeypatch.setenv(name, later)
+    assert victor("plan") == 0
+    assert "no changes" in victor.out
+    assert victor("scheduler", "pause", "nightly") == 0
+    assert victor("scheduler", "list", "--json") == 0
+    zones = {each["spec"]["workflow"]: each["spec"]["timezone"] for each in json.loads(victor.out)}
+    assert zones["nightly"] == "Asia/Tokyo"
+    assert victor("scheduler", "status") == 7
+    assert f"{name} of this process is not used: the last daemon of this state directory had" in victor.err
+    monkeypatch.setenv(name, "Asia/Tokyo")
+    assert victor("scheduler", "status") == 7
+    assert "is not used" not in victor.err

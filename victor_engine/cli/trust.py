@@ -46,7 +46,6 @@ def trust(ctx: click.Context, show: bool, yes: bool, withdraw: bool) -> None:
 
 async def _trust(paths: Paths, show: bool, yes: bool) -> None:
     from victor_engine.engine.content_trust import trust_info
-    from victor_engine.engine.current_workspace import read_files
     from victor_engine.service.finding import attach
 
     port = await attach(paths, "cli")
@@ -54,7 +53,7 @@ async def _trust(paths: Paths, show: bool, yes: bool) -> None:
         user = await service_user(paths, port)
         loaded = None
         if port is None or user is not None:
-            loaded = await read_files(paths.workspace, user, await service_config(paths, port))
+            loaded = await _read(paths, port, user)
         info = trust_info(loaded) if loaded is not None else await port.trust_info()  # type: ignore[union-attr]
         print_content(info)
         complete = info.trusted and not info.held
@@ -80,7 +79,6 @@ async def _trust(paths: Paths, show: bool, yes: bool) -> None:
 
 async def yes_to(paths: Paths, content: str) -> None:
     """Give trust for the content with a digest. Raise PlanChangedError if the content is not that any more."""
-    from victor_engine.engine.current_workspace import read_files
     from victor_engine.service.finding import attach
 
     port = await attach(paths, "cli")
@@ -89,7 +87,7 @@ async def yes_to(paths: Paths, content: str) -> None:
         _check_place(paths, user)
         loaded = None
         if port is None or user is not None:
-            loaded = await read_files(paths.workspace, user, await service_config(paths, port))
+            loaded = await _read(paths, port, user)
         await _give(port, user, loaded, content)
     finally:
         if port is not None:
@@ -109,7 +107,6 @@ async def _give(port: Port | None, user: str | None, loaded: Workspace | None, c
 
 async def _withdraw(paths: Paths) -> None:
     from victor_engine.engine.content_trust import withdraw_trust
-    from victor_engine.engine.current_workspace import read_files
     from victor_engine.service.finding import attach
 
     port = await attach(paths, "cli")
@@ -121,7 +118,7 @@ async def _withdraw(paths: Paths) -> None:
                 "permission denied: only the user of the engine can withdraw its trust; run this command as that user"
             )
         me, now = me_now()
-        found = await read_files(paths.workspace, user, await service_config(paths, port))
+        found = await _read(paths, port, user)
         withdraw_trust(found, by=me, at=now, service_user=user)
         print_line(f"the trust in {paths.workspace} is withdrawn")
         if port is not None:
@@ -145,18 +142,18 @@ async def service_user(paths: Paths, port: Port | None) -> str | None:
     return None
 
 
-async def service_config(paths: Paths, port: Port | None) -> Path | None:
-    """Return the configuration file of the engine of a workspace; None for the default one."""
-    from victor_engine.config.trust_list import service_record
-    from victor_engine.service.connect import config_of_daemon
+async def _read(paths: Paths, port: Port | None, user: str | None) -> Workspace:
+    """Read the files as the engine of a workspace does, with its settings."""
+    from victor_engine.config.trust_list import service_of
+    from victor_engine.engine.current_workspace import read_files
+    from victor_engine.service.daemon_settings import of_paths
     from victor_engine.service.paths import Paths
 
-    found = service_record(paths.workspace)
-    if found is not None and found.config:
-        return Path(found.config)
+    config = service_of(paths.workspace)[1]
     if port is not None:
         paths = Paths(paths.workspace, Path((await port.engine()).state_dir))
-    return await config_of_daemon(paths)
+    daemon = await of_paths(paths)
+    return await read_files(paths.workspace, user, config or daemon.config, daemon.environ)
 
 
 def print_content(info: TrustInfo) -> None:

@@ -69,6 +69,9 @@ _ENV = {
 ENVIRONMENT = ("VICTOR_SCHEDULER_", "VICTOR_HITL_", "VICTOR_CONSOLE_")
 """The prefixes of environment variables with settings."""
 
+ENGINE_ENVIRONMENT = ("VICTOR_SCHEDULER_", "VICTOR_HITL_")
+"""The prefixes of environment variables with settings of an engine."""
+
 T = TypeVar("T")
 
 

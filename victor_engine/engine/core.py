@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from victor_engine import __version__
+from victor_engine import __version__, jsonio
 from victor_engine.api import (
     Actor,
     CallerInfo,
@@ -31,6 +31,7 @@ from victor_engine.api import (
 from victor_engine.api.port import PortMethod, derive
 from victor_engine.api.roles import Role
 from victor_engine.clock import Clock, SystemClock
+from victor_engine.config.layers import ENGINE_ENVIRONMENT
 from victor_engine.engine.current_workspace import CurrentWorkspace, Source
 from victor_engine.engine.execution import Execution
 from victor_engine.engine.facade import delegate
@@ -66,9 +67,11 @@ log = logging.getLogger(__name__)
 
 
 def _record_start(tx: Tx, mode: EngineMode, epoch: int, config_file: Path | None) -> None:
-    """Write the event of the start. A daemon also stores its configuration file, for commands without an engine."""
+    """Write the event of the start. A daemon also stores its configuration, for commands without an engine."""
     if mode == "daemon":
         meta.put(tx, meta.ENGINE_CONFIG, str(Path(config_file).absolute()) if config_file is not None else "")
+        given = {name: text for name, text in os.environ.items() if name.startswith(ENGINE_ENVIRONMENT)}
+        meta.put(tx, meta.ENGINE_ENVIRON, jsonio.dumps(given).decode())
     tx.event(
         EventKind.ENGINE_STARTED, actor=acting(), data={"pid": os.getpid(), "mode": mode, "epoch": epoch}
     )
@@ -163,6 +166,8 @@ class Engine(Port):
         mode: EngineMode = "embedded",
         clock: Clock | None = None,
         config_file: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+        problems: tuple[ProblemInfo, ...] = (),
         overrides: dict[str, Any] | None = None,
         work: bool = True,
         fire: bool = True,
@@ -176,12 +181,15 @@ class Engine(Port):
         With `work=False` the engine only writes to the store, without recovery, execution and schedules; the
         command line uses this. With `fire=False` it does not fire schedules, with `recover=False` it does not
         recover the runs of earlier engines, and with `deploy=False` it deploys no files. Expressions can call
-        `functions` in addition to those of the workspace. `sender` sends notifications instead of Apprise.
+        `functions` in addition to those of the workspace. `environ` is the environment of its settings, by default that of
+        this process, and `problems` are reported with those of the files. `sender` sends notifications instead of Apprise.
         """
         clock = clock or SystemClock()
         make_directory(state_dir)
         closed = close_to_others(state_dir, workspace)
         source = Source(workspace, config_file, overrides or {}, functions=dict(functions or {}))
+        source.environ = environ
+        source.problems += problems
         if closed is not None:
             source.problems.append(ProblemInfo("warning", closed, path=str(state_dir)))
         store = open_store(state_dir / "victor.db", clock=clock)

@@ -164,13 +164,18 @@ def check_size(value: Any) -> None:
         )
 
 
-async def read_files(path: Path, user: str | None = None, config_file: Path | None = None) -> Workspace:
+async def read_files(
+    path: Path,
+    user: str | None = None,
+    config_file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Workspace:
     """Read the files of a workspace without an engine. Nothing of it is imported unless it is trusted.
 
-    The trust and the settings are those of an engine of `user` (default: this user).
+    The trust and the settings are those of an engine of `user` (default: this user, with the settings in `environ`).
     """
     loader = Loader(here=True)
-    environ = service_environ(user) if user is not None else None
+    environ = service_environ(user) if user is not None else environ
     source = Source(path, config_file, judge=partial(judge_workspace, user=user), environ=environ)
     try:
         workspace = await source.load(loader)

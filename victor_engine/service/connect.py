@@ -22,6 +22,7 @@ from victor_engine.errors import (
 )
 from victor_engine.identity import current_actor, local_actor, user_name
 from victor_engine.service import loop_watchdog
+from victor_engine.service.daemon_settings import DaemonSettings, of_paths
 from victor_engine.service.engine_lock import EngineLock, engine_owner
 from victor_engine.service.finding import attach, how_to_start
 from victor_engine.service.paths import Paths, locate
@@ -134,13 +135,16 @@ async def open_engine(
 
     try:
         workspace.acquire()
+        daemon = DaemonSettings(config_file)
         if config_file is None and mode != "daemon":
-            config_file = await config_of_daemon(paths)
+            daemon = await of_paths(paths)
         engine = await Engine.open(
             paths.workspace,
             paths.state_dir,
             mode=mode,
-            config_file=config_file,
+            config_file=daemon.config,
+            environ=daemon.environ,
+            problems=daemon.problems,
             overrides=overrides,
             fire=fire,
             recover=recover,
@@ -254,34 +258,6 @@ async def open_port(
         current_actor.reset(token)
 
 
-async def config_of_daemon(paths: Paths) -> Path | None:
-    """Return the configuration file that the last daemon on a state directory was started with; None for none.
-
-    Without it, the files would be deployed with other defaults. Raise ConfigError if it does not exist any more.
-    """
-    from victor_engine.service.read_only import StoreView
-    from victor_engine.store.repositories import meta
-
-    if not paths.db_path.exists():
-        return None
-    view = StoreView(paths.db_path)
-    try:
-        found = await view.read(meta.get, meta.ENGINE_CONFIG)
-    except StoreError:
-        return None  # the store is of an earlier release, or is damaged, which its opening reports
-    finally:
-        await view.close()
-    if not found:
-        return None
-    if not await asyncio.to_thread(os.path.isfile, found):
-        raise ConfigError(
-            f"{found}: the engine was started with this configuration file, which does not exist; nothing was changed. "
-            "Restore the file, or start the engine with another one: victor scheduler start --config FILE",
-            path=str(found),
-        )
-    return Path(found)
-
-
 async def _without_engine(paths: Paths, mode: Mode, config_file: Path | None) -> Port:
     if mode == "read":
         return _read_only(paths)
@@ -293,10 +269,15 @@ async def _without_engine(paths: Paths, mode: Mode, config_file: Path | None) ->
     lock = EngineLock(paths.state_dir)
     await _wait_for_lock(lock, "cli", "")
     try:
-        if config_file is None:
-            config_file = await config_of_daemon(paths)
+        daemon = await of_paths(paths) if config_file is None else DaemonSettings(config_file)
         engine = await Engine.open(
-            paths.workspace, paths.state_dir, config_file=config_file, work=False, deploy=mode != "deploy"
+            paths.workspace,
+            paths.state_dir,
+            config_file=daemon.config,
+            environ=daemon.environ,
+            problems=daemon.problems,
+            work=False,
+            deploy=mode != "deploy",
         )
     except BaseException:
         lock.release()

@@ -22,6 +22,7 @@ from victor_engine.api import (
     EngineInfo,
     EventInfo,
     EventQuery,
+    ProblemInfo,
     SecretInfo,
     TrustInfo,
 )
@@ -35,12 +36,14 @@ from victor_engine.engine.content_trust import trust_info
 from victor_engine.engine.current_workspace import read_files
 from victor_engine.engine.deployments import prepare
 from victor_engine.engine.facade import delegate
+from victor_engine.engine.loaded_workspace import Workspace
 from victor_engine.engine.queries import Queries, stored_problems
 from victor_engine.engine.secret_list import secret_list
 from victor_engine.errors import EngineUnavailableError, VictorError
 from victor_engine.identity import acting
 from victor_engine.people.groups import Groups
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars
+from victor_engine.service.daemon_settings import settings_of_daemon
 from victor_engine.service.engine_lock import engine_owner
 from victor_engine.store import queries, schema
 from victor_engine.store.repositories import deployments as stored_deployments
@@ -115,7 +118,7 @@ class ReadOnlyPort(Port):
             self._view,
             self.clock,
             calendars=self._calendars,
-            config=lambda: load_config(self.workspace),
+            config=self._load_config,
             roles=self._roles,
             groups=Groups(self.clock),
             anyone=_anyone,
@@ -133,29 +136,47 @@ class ReadOnlyPort(Port):
         config = self._config()
         return {} if config is None else config.roles
 
+    def _load_config(self) -> Config:
+        """Return the configuration of the workspace, with the settings of the last daemon."""
+        user, file = service_of(self.workspace)
+        daemon = settings_of_daemon(self.db_path)
+        environ = service_environ(user) if user is not None else daemon.environ
+        return load_config(self.workspace, config_file=file or daemon.config, environ=environ)
+
+    async def _files(self) -> Workspace:
+        """Read the files of the workspace, with the settings of the last daemon."""
+        user, file = service_of(self.workspace)
+        daemon = await asyncio.to_thread(settings_of_daemon, self.db_path)
+        return await read_files(self.workspace, user, file or daemon.config, daemon.environ)
+
+    async def _setting_problems(self) -> tuple[ProblemInfo, ...]:
+        """Return the settings of this process that differ from those of the last daemon."""
+        try:
+            return (await asyncio.to_thread(settings_of_daemon, self.db_path)).problems
+        except VictorError as error:
+            return (ProblemInfo("error", error.message),)
+
     def _config(self) -> Config | None:
         """Return the configuration of the workspace; None if it cannot be read."""
         try:
-            return load_config(self.workspace)
+            return self._load_config()
         except VictorError:
             return None
 
     def _untrusted(self) -> str:
         """Return why the workspace is not trusted; empty if it is, or if the lists of its user cannot be read here."""
         try:
-            user, file = service_of(self.workspace)
+            user, _ = service_of(self.workspace)
             if user is None and self.db_path.parent.stat().st_uid != os.geteuid():
                 return ""
-            environ = service_environ(user) if user is not None else None
-            config = load_config(self.workspace, config_file=file, environ=environ)
-            verdict = judge_configuration(config, user)
+            verdict = judge_configuration(self._load_config(), user)
         except (OSError, VictorError):
             return ""
         return "" if verdict.trusted else verdict.reason
 
     def _calendars(self) -> Calendars:
         if self._known_calendars is None:
-            self._known_calendars = Calendars(load_config(self.workspace).calendars, self.workspace)
+            self._known_calendars = Calendars(self._load_config().calendars, self.workspace)
         return self._known_calendars
 
     async def engine(self) -> EngineInfo:
@@ -177,7 +198,10 @@ class ReadOnlyPort(Port):
             trusted=not untrusted,
             untrusted=untrusted,
             beside=owner.pid if owner is not None else None,
-            problems=tuple(await self._view.read(stored_problems, now, self._config())),
+            problems=(
+                *await self._view.read(stored_problems, now, self._config()),
+                *await self._setting_problems(),
+            ),
             **msgspec.structs.asdict(counts),
         )
 
@@ -187,15 +211,15 @@ class ReadOnlyPort(Port):
         return CallerInfo(actor.user, actor.uid, tuple(Role))
 
     async def trust_info(self) -> TrustInfo:
-        return trust_info(await read_files(self.workspace, *service_of(self.workspace)))
+        return trust_info(await self._files())
 
     async def plan_deployment(self, undo: bool = False) -> DeploymentPlan:
-        workspace = await read_files(self.workspace, *service_of(self.workspace))
+        workspace = await self._files()
         return (await self._view.read(prepare, workspace, self.clock.now(), undo=undo)).plan
 
     async def secrets(self) -> list[SecretInfo]:
         """Return the secrets of the files, as this process can read them."""
-        return await asyncio.to_thread(secret_list, await read_files(self.workspace))
+        return await asyncio.to_thread(secret_list, await self._files())
 
     async def deployments(self, limit: int = 20) -> list[DeploymentInfo]:
         return await self._view.read(stored_deployments.listed, limit)
