@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.runs.harness import Bench, Work
 from tests.runs.recorder import Recorder, make_call
 from victor_engine.config import load_config
 from victor_engine.config.model import Binding
@@ -201,3 +202,24 @@ def test_a_schema_that_is_not_one_is_an_error_of_its_nodes(tmp_path: Path) -> No
     node = ComputeNode(id="n", handler="h")
     found = bindings.check(WorkflowDefinition(name="w", nodes={"n": node}, start_node="n"))
     assert [(p.severity, "result_schema of handlers.h" in p.message) for p in found] == [("error", True)]
+
+
+async def test_a_large_result_is_stored_once_in_its_patch_and_in_the_whole_state(tmp_path: Path) -> None:
+    rows = [f"row {number}" for number in range(10_000)]
+    text = """
+workflows:
+  w:
+    nodes:
+      - {id: load, type: compute, handler: h, next: [count]}
+      - {id: count, type: transform, transform: "n = len(rows) + len(load['rows'])"}
+"""
+    async with Bench(tmp_path, Work(load={"rows": rows})) as bench:
+        run = await bench.start(text)
+        assert await bench.end(run) == "succeeded"
+        stored = await bench.all("SELECT patch FROM attempts UNION ALL SELECT state FROM run_states")
+        assert max((row[0] or "").count('"row 9999"') for row in stored) == 1
+        assert (
+            sum((row[0] or "").count('"row 9999"') for row in stored) == 2
+        )  # the patch, and the whole state
+        state = await bench.state(run)
+        assert (state["rows"], state["load"], state["n"]) == (rows, {"rows": rows}, 20_000)

@@ -10,7 +10,6 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from victor_engine import jsonio
 from victor_engine.api import ErrorInfo, UsageInfo
 from victor_engine.clock import Clock, to_us
 from victor_engine.definition.model import Node
@@ -27,6 +26,7 @@ from victor_engine.runs.overrides import with_overrides
 from victor_engine.runs.run_record import RunRecord
 from victor_engine.runs.transitions import RunEnd
 from victor_engine.store.db import Store, Tx
+from victor_engine.store.state import state_json
 from victor_engine.work.attempt_log import AttemptLog, LogWriter
 from victor_engine.work.calls import Invoker, NodeCall, process_slot_of
 
@@ -265,7 +265,7 @@ class EmbeddedEffects(ExternalWaits):
             return None
         state = dict(self.record.state)
         done.patch.apply(state)
-        snapshot = jsonio.dumps_text(state)
+        snapshot = state_json(state)
         self._snapshot_size, self._patched = len(snapshot), 0
         return snapshot
 

@@ -1,8 +1,9 @@
 """Patches: the change that one attempt makes to the state of a run.
 
 A patch is stored as `{"s": {key: value}, "d": [key, …], "x": {key: [subkey, …]}, "m": {key: {subkey: value}}}`: keys
-that are set, keys that are deleted, and keys whose object loses or gets members (one level deep). Absent parts are
-empty. Deletions are applied first, then settings, then dropped members, then merges.
+that are set, keys that are deleted, and keys whose object loses or gets members (one level deep). `"k"` names keys that
+are set to a value inside another set key (`shared_values`). Absent parts are empty. Deletions are applied first, then
+settings, then dropped members, then merges.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from msgspec import Struct
 
 from victor_engine import jsonio
 from victor_engine.reserved import SECRETS, reserved_in
+from victor_engine.store.shared_values import restore, shared_in, without
 
 
 class Patch(Struct, frozen=True):
@@ -88,8 +90,11 @@ class Patch(Struct, frozen=True):
         return Patch(settings, deleted, self.merge, self.drop), names
 
     def to_data(self) -> dict[str, Any]:
+        """Return the stored form. A value that stands under two keys is stored once, see `shared_values`."""
         data: dict[str, Any] = {}
-        if self.set:
+        if shared := shared_in(self.set):
+            data["s"], data["k"] = without(self.set, shared), shared
+        elif self.set:
             data["s"] = dict(self.set)
         if self.delete:
             data["d"] = list(self.delete)
@@ -101,13 +106,19 @@ class Patch(Struct, frozen=True):
 
     def to_json(self) -> str | None:
         """Return the stored form; None for an empty patch."""
-        if not (self.delete or self.merge or self.drop):
-            return jsonio.dumps_text({"s": self.set}) if self.set else None
+        if self.empty:
+            return None
+        if not (self.delete or self.merge or self.drop or shared_in(self.set)):
+            return jsonio.dumps_text({"s": self.set})
         return jsonio.dumps_text(self.to_data())
 
     @staticmethod
     def from_data(data: Mapping[str, Any]) -> Patch:
-        return Patch(data.get("s", {}), tuple(data.get("d", ())), data.get("m", {}), data.get("x", {}))
+        settings = data.get("s", {})
+        if "k" in data:
+            settings = dict(settings)
+            restore(settings, data["k"])
+        return Patch(settings, tuple(data.get("d", ())), data.get("m", {}), data.get("x", {}))
 
     @staticmethod
     def from_json(text: str | None) -> Patch:

@@ -8,11 +8,30 @@ from typing import Any
 
 from victor_engine import jsonio
 from victor_engine.store.patch import Patch
+from victor_engine.store.shared_values import restore, shared_in, without
 from victor_engine.store.transaction import Tx
 
 EDIT = "@edit"
 """The node id and node type of an attempt that records a change of the state by an operator. No node of a definition
 has this type."""
+
+
+_SHARED = "_shared"
+"""The key of a whole state for the values that are stored once, see `shared_values`."""
+
+
+def state_json(state: dict[str, Any]) -> str:
+    """Return the stored form of a whole state."""
+    shared = shared_in(state)
+    return jsonio.dumps_text({**without(state, shared), _SHARED: shared} if shared else state)
+
+
+def read_state(text: str) -> dict[str, Any]:
+    """Return a whole state from its stored form."""
+    state: dict[str, Any] = jsonio.loads(text)
+    if _SHARED in state:
+        restore(state, state.pop(_SHARED))
+    return state
 
 
 def run_state(
@@ -35,7 +54,8 @@ def run_state_sized(
         " ORDER BY after_attempt DESC LIMIT 1",
         (run_key, latest),
     ).fetchone()
-    state: dict[str, Any] = jsonio.loads(snapshot)
+    # The given state is stored as it is, and can have any key.
+    state = read_state(snapshot) if since else jsonio.loads(snapshot)
     for (patch,) in connection.execute(
         "SELECT patch FROM attempts WHERE run_key = ? AND id > ? AND id <= ? AND parent IS NULL"
         " AND patch IS NOT NULL ORDER BY id",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from victor_engine.clock import from_us
+from victor_engine.store.shared_values import restore
 
 _RUN = "JOIN runs r ON r.key = t.run_key"
 
@@ -210,4 +211,10 @@ def _plain(kind: Kind, name: str, value: Any) -> Any:
         return None
     if name in kind.instants:
         return from_us(value).isoformat().replace("+00:00", "Z")
-    return json.loads(value) if name in kind.values else value
+    if name not in kind.values:
+        return value
+    found = json.loads(value)
+    if name == "patch" and "k" in found:  # a value that is stored once stands under both keys again
+        shared = found.pop("k")
+        restore(found["s"], shared)
+    return found
