@@ -70,6 +70,8 @@ ALWAYS_LOADED: tuple[Subject, ...] = ("requests", "held", "engine", "caller")
 """Subjects that are always refreshed, independent of the visible screen."""
 TRANSITION = 0.005
 """Maximum delay in seconds before drawing after a change of screens."""
+FILES_SECONDS = 5
+"""Seconds between two looks at the state of the files."""
 ROLES_SECONDS = 30
 """Seconds between two refreshes of the roles of the current user."""
 HAND_OVER = "daemon"
@@ -217,6 +219,8 @@ class VictorApp(Console):
         if engine is not None and engine.mode == "readonly":
             self.feed.mark_stale("engine")  # a killed engine writes no event
         self._seconds += 1
+        if self._seconds % FILES_SECONDS == 0:
+            self.feed.mark_stale("engine")  # an edited file writes no event
         if self._seconds % ROLES_SECONDS == 0:
             self.feed.mark_stale("caller")  # a changed group writes no event
         self._distributor.tick()

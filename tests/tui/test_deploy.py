@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from tests.tui.conftest import console, until
 from tests.tui.realport import RealPort
 from tests.tui.test_access import told
 from tests.tui.test_console import go, settle
+from victor_tui.versions.rows import status_cell
+from victor_tui.widgets.header import HeaderBar
+from victor_tui.widgets.table import LineTable
 
 
 def write(port: RealPort, version: str, x: int = 1) -> None:
@@ -51,6 +55,42 @@ async def test_the_plan_is_confirmed_and_an_error_prevents_it(bare: RealPort) ->
         write(bare, "2.0.0", 2)
         await go(pilot, "f5")
         await until(pilot, lambda: any("reloaded: no problems" in text for text in told(pilot)))
+        await settle(pilot)
+
+
+async def test_the_header_and_the_lists_say_that_files_differ(bare: RealPort) -> None:
+    write(bare, "1.0.0")
+    await bare.engine_.reload()
+    app: Any = console(bare)
+
+    async def after_a_look(pilot: Any, condition: Callable[[], object]) -> None:
+        """Let the time pass after which the engine looks at the files, until the screen shows the result."""
+
+        def seen() -> object:
+            app.feed.mark_stale("engine")
+            return condition()
+
+        await bare.clock.advance(11)
+        await until(pilot, seen)
+
+    def header() -> str:
+        return "".join(segment.text for segment in app.screen.query_one(HeaderBar).render_line(1))
+
+    def row() -> str:
+        return status_cell(app.screen.query_one("#versions", LineTable).rows[0], bare.clock.now())[0]
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(pilot, "5")
+        await after_a_look(pilot, lambda: row() == "✓ current")
+        assert "files differ" not in header()
+        write(bare, "2.0.0", 2)
+        await after_a_look(pilot, lambda: "≠ files differ" in header())
+        await until(pilot, lambda: row() == "≠ changed")
+        await bare.engine_.deploy()
+        await after_a_look(pilot, lambda: "files differ" not in header())
+        await until(pilot, lambda: row() == "✓ current")
+        (bare.root / "workflows/w.yaml").unlink()
+        await after_a_look(pilot, lambda: row() == "≠ missing")
         await settle(pilot)
 
 

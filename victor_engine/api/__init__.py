@@ -28,6 +28,7 @@ from victor_engine.api.deployments import (
     DeploymentChange,
     DeploymentInfo,
     DeploymentPlan,
+    FilesInfo,
     FilesState,
     WorkflowFiles,
 )
@@ -248,6 +249,7 @@ __all__ = [
     "ExplainLine",
     "Explanation",
     "FileChange",
+    "FilesInfo",
     "FilesState",
     "FireInfo",
     "FireOutcome",

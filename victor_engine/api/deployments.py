@@ -48,6 +48,23 @@ class WorkflowFiles(Struct, frozen=True, omit_defaults=True):
     conflict: bool = False
 
 
+class FilesInfo(Struct, frozen=True, omit_defaults=True):
+    """The differences between the files of a workspace and what is in force, as an engine last saw them."""
+
+    changes: int = 0
+    errors: int = 0
+    undone: bool = False
+    workflows: tuple[WorkflowFiles, ...] = ()  # those that are not in force as their files declare them
+
+    @property
+    def differ(self) -> bool:
+        return bool(self.changes or self.errors)
+
+    def of(self, workflow: str) -> WorkflowFiles | None:
+        """Return the files of a workflow that differ; None if they do not."""
+        return next((each for each in self.workflows if each.workflow == workflow), None)
+
+
 class DeploymentInfo(Struct, frozen=True, omit_defaults=True):
     """A deployment. `undoes` is the number of the deployment that it took back."""
 

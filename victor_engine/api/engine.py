@@ -8,6 +8,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from victor_engine.api.common import Actor
+from victor_engine.api.deployments import FilesInfo
 from victor_engine.api.roles import Role
 from victor_engine.api.schedules import PauseInfo
 from victor_engine.api.versions import ProblemInfo
@@ -79,6 +80,7 @@ class EngineInfo(Struct, frozen=True, omit_defaults=True):
     limited: bool = False  # the numbers and problems are left out: the caller does not have the role viewer
     engine_user: str = ""  # the user of the process of the engine; `user` is the user who asks
     inheriting: tuple[str, ...] = ()  # the bindings that rely on the default of `inherit_env`
+    files: FilesInfo | None = None  # None if no engine compares them
     beside: int | None = None  # of a read-only port: process id of the running engine, 0 if it is unknown
 
 

@@ -36,6 +36,7 @@ from victor_engine.engine.current_workspace import CurrentWorkspace, Source
 from victor_engine.engine.execution import Execution
 from victor_engine.engine.facade import delegate
 from victor_engine.engine.feed import Broadcast
+from victor_engine.engine.file_differences import FileDifferences
 from victor_engine.engine.loaded_workspace import Workspace
 from victor_engine.engine.queries import Queries, StoreReader, stored_problems
 from victor_engine.engine.requests import RequestService
@@ -125,6 +126,9 @@ class Engine(Port):
         self.scheduler = execution.scheduler
         self.notifier = execution.notifier
         self.files = WorkspaceFiles(store, clock, current, execution)
+        self._differences = FileDifferences(
+            clock, lambda: current.loaded, lambda: self.files.plan(False), execution.start_task
+        )
         self._current = current
         self._execution = execution
         self._broadcast = Broadcast(store)
@@ -335,6 +339,8 @@ class Engine(Port):
         stored = await self._reader.read(stored_problems, now, self.workspace.config)
         asks_secrets = any(piece.asks_secrets for piece in self.workspace.workflows)
         keys = await asyncio.to_thread(key_problems) if asks_secrets else []
+        last = await self._reader.read(stored_deployments.listed, 1)
+        number, undone = (last[0].number, last[0].how == "undo") if last else (0, False)
         return EngineInfo(
             mode=self.mode,
             pid=os.getpid(),
@@ -352,6 +358,7 @@ class Engine(Port):
             socket=self.socket,
             inheriting=inheriting(self.workspace.config),
             engine_user=user_name(os.geteuid()),
+            files=self._differences.known(number, undone=undone),
             permissions=self.rights.granted(),
             problems=(*self.workspace.problems, *self.socket_problems, *stored, *keys),
             **msgspec.structs.asdict(counts),

@@ -13,6 +13,7 @@ from textual.containers import Container
 from victor_engine.api import ScheduleInfo
 from victor_tui.base_screen import TableScreen
 from victor_tui.feed import Loader, Subject
+from victor_tui.file_facts import files_facts
 from victor_tui.filter_language import Filter
 from victor_tui.keys import bindings
 from victor_tui.schedules.actions import ScheduleCommands
@@ -130,6 +131,7 @@ class SchedulesScreen(TableScreen):
                 f"• {plural(marked, 'schedule')} marked: t p r s d b act on them, A marks or unmarks all",
                 "key",
             )
+        files_facts(facts, self.console.feed.snapshots.get("engine"), row.spec.workflow)
         return schedule_facts(facts, row, chain, self.now(), self.console.zone)
 
     # --- filter -------------------------------------------------------------------------------

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from victor_engine.api import Port, ProblemInfo, VersionInfo, WorkflowInfo
+from victor_engine.api import FilesInfo, Port, ProblemInfo, VersionInfo, WorkflowInfo
 from victor_tui.text import relative
 from victor_tui.versions.facts import status_of
 from victor_tui.widgets.columns import Cell, Column
@@ -31,6 +31,7 @@ class VersionRow:
     first: bool
     last: bool
     folded: int = 0  # number of hidden versions
+    files: str = ""  # the state of the files of the workflow, if they differ from its current version
 
     @property
     def id(self) -> tuple[str, str]:
@@ -57,9 +58,22 @@ def version_rows(workflows: list[WorkflowInfo], unfolded: Collection[str] | None
     return rows
 
 
+def with_files(rows: list[VersionRow], files: FilesInfo | None) -> list[VersionRow]:
+    """Return the rows; that of a current version has the state of the files if they differ."""
+    states = {each.workflow: each.state for each in files.workflows} if files is not None else {}
+    return [
+        replace(row, files=states[row.info.workflow])
+        if row.info.current and row.info.workflow in states
+        else row
+        for row in rows
+    ]
+
+
 def status_cell(row: VersionRow, now: datetime) -> Cell:
     if row.first and any(problem.severity == "error" for problem in row.problems):
         return "✗ error", "bad"
+    if row.files:
+        return f"≠ {row.files}", "warn"
     return status_of(row.info)
 
 

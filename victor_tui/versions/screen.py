@@ -9,10 +9,19 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 
-from victor_engine.api import AliasInfo, DefinitionDiff, MigrationEdge, VersionInfo, WorkflowInfo
+from victor_engine.api import (
+    AliasInfo,
+    DefinitionDiff,
+    EngineInfo,
+    FilesInfo,
+    MigrationEdge,
+    VersionInfo,
+    WorkflowInfo,
+)
 from victor_engine.errors import VictorError
 from victor_tui.base_screen import TableScreen
 from victor_tui.feed import Loader, Subject
+from victor_tui.file_facts import files_facts
 from victor_tui.keys import bindings
 from victor_tui.text import full, plural
 from victor_tui.theme import Tone, palette_for
@@ -25,7 +34,7 @@ from victor_tui.versions.facts import (
     notices,
     notices_facts,
 )
-from victor_tui.versions.rows import VersionRow, VersionTree, status_cell, versions_table
+from victor_tui.versions.rows import VersionRow, VersionTree, status_cell, versions_table, with_files
 from victor_tui.versions.yaml_view import highlight_yaml
 from victor_tui.widgets.preview import Facts, Preview
 from victor_tui.widgets.table import LineTable
@@ -79,6 +88,7 @@ class VersionsScreen(TableScreen):
         self._difference: DefinitionDiff | None = None
         self._notice_rows: list[VersionInfo] = []
         self._notices = False
+        self._shown_files: FilesInfo | None = None
 
     @property
     def table(self) -> LineTable[VersionRow]:
@@ -103,8 +113,19 @@ class VersionsScreen(TableScreen):
         if self._notices:
             self._load_notices()
 
+    def feed_refreshed(self, subject: Subject) -> None:
+        super().feed_refreshed(subject)
+        if subject == "engine" and self._files != self._shown_files and self.query(LineTable):
+            self._show_rows(self.snapshot("workflows") or [])
+
+    @property
+    def _files(self) -> FilesInfo | None:
+        engine: EngineInfo | None = self.console.feed.snapshots.get("engine")
+        return engine.files if engine is not None else None
+
     def _show_rows(self, workflows: list[WorkflowInfo]) -> None:
-        self.table.set_rows(self.versions.rows(workflows))
+        self._shown_files = self._files
+        self.table.set_rows(with_files(self.versions.rows(workflows), self._shown_files))
 
     def on_line_table_chosen(self, message: LineTable.Chosen) -> None:
         row: VersionRow = message.row
@@ -170,6 +191,8 @@ class VersionsScreen(TableScreen):
         status, tone = status_cell(version, now)
         facts = self.facts().line((f"{info.workflow} {info.version}  ", "head"), (status, tone))
         facts.text(version.description, "dim")
+        if info.current:
+            files_facts(facts, self.console.feed.snapshots.get("engine"), info.workflow)
         notice_facts(facts, info)
         if info.unversioned:
             facts.text("The file gives no version: this is a revision number.", "dim")

@@ -156,6 +156,8 @@ class HeaderBar(Widget):
         more = "+" if urgent == len(deadlines) < state.queue.count else ""
         if urgent and self.size.width >= 78:
             return [(f"! {urgent}{more} urgent · a ", "bad")]
+        if state.engine is not None and state.engine.files is not None and state.engine.files.differ:
+            return [("≠ files differ ", "warn")] if self.size.width >= 76 else []
         return []
 
     def on_click(self, event: events.Click) -> None:
