@@ -16,6 +16,7 @@ from textual.widgets import Button, Input, TextArea
 
 from tests.tui import calm
 from tests.tui.one_thread import OneThreadLoop, stores_in_the_loop
+from tests.tui.painting import painting_sparingly
 from tests.tui.pictures import Pictures
 from tests.tui.realport import RealPort
 from tests.tui.world import SHARED, World, make_world
@@ -53,10 +54,25 @@ def _the_speed_of_the_machine_does_not_show(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Press keys without the sleeps of Textual. A module with many keys uses it for all of its tests."""
+    """Press keys without the sleeps of Textual. A module with pictures and many keys uses it for all of its tests."""
     monkeypatch.setattr(Pilot, "pause", calm.quick_pause)
     monkeypatch.setattr(Pilot, "press", calm.quick_press)
     monkeypatch.setattr(textual.app, "wait_for_idle", calm.no_sleep)
+
+
+@pytest.fixture
+def painted() -> None:
+    """Paint each change of a screen. A module that compares what is drawn uses it for all of its tests."""
+
+
+@pytest.fixture(autouse=True)
+def _nothing_takes_time_that_no_test_looks_at(request: pytest.FixtureRequest) -> Iterator[None]:
+    if {"pictures", "painted"} & set(request.fixturenames):
+        yield
+        return
+    request.getfixturevalue("quick_keys")
+    with painting_sparingly():
+        yield
 
 
 @pytest.fixture(autouse=True)

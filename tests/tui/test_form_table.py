@@ -8,7 +8,7 @@ import pytest
 from tests.tui import form_table
 from tests.tui.realport import RealPort
 
-pytestmark = pytest.mark.usefixtures("quick_keys")
+pytestmark = pytest.mark.usefixtures("quick_keys", "painted")
 
 
 @pytest.mark.timeout(400)

@@ -20,6 +20,8 @@ from victor_tui.inbox.answer_dialog import AnswerDialog
 from victor_tui.output_guard import ControlCharacterFilter, filter_controls
 from victor_tui.text import is_harmless
 
+pytestmark = pytest.mark.usefixtures("painted")
+
 
 @given(st.text())
 def test_the_rest_of_the_line_stays_where_it_was(text: str) -> None:

@@ -24,6 +24,8 @@ from victor_tui.text import is_harmless, plain
 from victor_tui.widgets.json_view import TextLines
 from victor_tui.widgets.table import LineTable
 
+pytestmark = pytest.mark.usefixtures("painted")
+
 Cell = tuple[str, Style | None]
 SHORT = absurd.QUESTION | {"context": {"key": absurd.LINE, "text": f"{absurd.FAKE}\n{absurd.LINE}"}}
 """Without the long parts, which are about time and not about frames."""

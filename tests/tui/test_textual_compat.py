@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 import importlib
-import inspect
 import pkgutil
-import textwrap
+import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -196,14 +196,32 @@ METACLASS_NAMES = {
 """Names that metaclasses set on every class."""
 
 
+@cache
+def _classes(file: str) -> dict[str, ast.ClassDef]:
+    """Return the classes of a module by their qualified names."""
+    found: dict[str, ast.ClassDef] = {}
+
+    def collect(node: ast.AST, prefix: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.ClassDef):
+                found[f"{prefix}{child.name}"] = child
+                collect(child, f"{prefix}{child.name}.")
+            elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                collect(child, f"{prefix}{child.name}.<locals>.")
+            else:
+                collect(child, prefix)
+
+    collect(ast.parse(Path(file).read_text()), "")
+    return found
+
+
+@cache
 def _assigned(cls: type) -> set[str]:
     """Return the names of attributes that `cls` itself defines or assigns on `self`."""
     names = set(vars(cls))
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
-    except (OSError, TypeError):
-        return names
-    for node in ast.walk(tree):
+    file = getattr(sys.modules[cls.__module__], "__file__", None)
+    tree = _classes(file).get(cls.__qualname__) if file is not None else None
+    for node in ast.walk(tree) if tree is not None else ():
         if (
             isinstance(node, ast.Attribute)
             and isinstance(node.ctx, ast.Store)
