@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.command_line import victor_words
 from tests.engine.support import engine_on, until_end, workspace
 
 HARM = "\x9b31m\x9d0;title\x9c\u202efdp.exe\u2066\u200b\x7f\x1b[2J"
@@ -35,8 +36,7 @@ FILES = {
 
 def printed(root: Path, *words: str, terminal: bool) -> str:
     """Run a command with a terminal or a pipe as its output, and return the output."""
-    command = [sys.executable, "-m", "victor_engine.cli.main", "--workspace", str(root)]
-    command += ["--state-dir", str(root / ".state"), *words]
+    command = victor_words(root, *words)
     if not terminal:
         done = subprocess.run(command, stdout=subprocess.PIPE, timeout=90, check=True)
         return done.stdout.decode()

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.command_line import victor_words
 from tests.engine.support import workspace
 
 pytestmark = pytest.mark.process
 
 
 def victor(root: Path, state: Path, *arguments: str) -> str:
-    words = [
-        sys.executable,
-        "-m",
-        "victor_engine.cli.main",
-        "--workspace",
-        str(root),
-        "--state-dir",
-        str(state),
-    ]
-    done = subprocess.run([*words, *arguments], capture_output=True, text=True, timeout=90, check=False)
+    words = victor_words(root, *arguments, state=state)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=90, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from tests.command_line import victor_words
 from tests.engine.support import ME, engine_on, question, until_end
 from tests.engine.test_corpus import INPUTS, deployment
 from tests.process.test_kill import attached, start_daemon, until
@@ -92,8 +92,7 @@ async def test_rejected_through_the_console(tmp_path: Path) -> None:
 
 async def victor(root: Path, *words: str) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "victor_engine.cli.main", "--workspace", str(root), "--state-dir", str(root / ".state"),
-        *words, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        *victor_words(root, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     out, err = await process.communicate()
     assert process.returncode is not None

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.command_line import victor_words
 from tests.engine.support import workspace
 from tests.service.engines import daemon
 
@@ -27,8 +27,7 @@ class Script:
         self.root, self.folder = root, folder
         self.state = root / ".state"
         self.environ = {**os.environ, "VICTOR_RUNTIME": str(folder / "run")}
-        self.words = [sys.executable, "-m", "victor_engine.cli.main", "--workspace", str(root)]
-        self.words += ["--state-dir", str(self.state)]
+        self.words = victor_words(root, state=self.state)
 
     def run(self, *words: str, stdin: str = "") -> tuple[int, str, str]:
         done = subprocess.run(

@@ -7,11 +7,11 @@ import json
 import os
 import signal
 import sqlite3
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.command_line import victor_words
 from tests.engine.support import engine_on, workspace
 from tests.process.test_full_disk import fill, small_disk  # noqa: F401
 from tests.process.test_kill import attached, start_daemon
@@ -34,7 +34,7 @@ FILES = {
 
 async def victor(root: Path, state: Path, *words: str) -> str:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "victor_engine.cli.main", "--workspace", str(root), "--state-dir", str(state), *words,
+        *victor_words(root, *words, state=state),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     out, err = await process.communicate()

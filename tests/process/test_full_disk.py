@@ -6,13 +6,13 @@ import asyncio
 import os
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.command_line import victor_words
 from tests.engine.support import until_end, workspace
 from victor_engine.api import EngineInfo
 from victor_engine.engine import Engine
@@ -73,10 +73,9 @@ async def until(engine: Engine, recording: bool) -> EngineInfo:
 
 
 async def status(root: Path, disk: Path) -> str:
-    words = ["--workspace", str(root), "--state-dir", str(disk / "state"), "scheduler", "status"]
+    words = victor_words(root, "scheduler", "status", state=disk / "state")
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "victor_engine.cli.main", *words,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     said, _ = await process.communicate()
     assert process.returncode == 0, said

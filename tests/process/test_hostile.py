@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+from tests.command_line import victor_words
 from tests.engine.support import workspace
 from tests.process.terminal import Terminal, needs_tmux
 from tests.process.test_kill import attached
@@ -159,16 +160,7 @@ async def decide(root: Path) -> None:
 
 def printed(root: Path, *words: str) -> str:
     """Return the output of the command line, and check that it has no control sequences."""
-    command = [
-        sys.executable,
-        "-m",
-        "victor_engine.cli.main",
-        "--workspace",
-        str(root),
-        "--state-dir",
-        str(root / ".state"),
-    ]
-    done = subprocess.run([*command, *words], capture_output=True, check=False, cwd=root, timeout=120)
+    done = subprocess.run(victor_words(root, *words), capture_output=True, check=False, cwd=root, timeout=120)
     said = (done.stdout + done.stderr).decode()
     assert all(char == "\n" or sign(char) == char for char in said)
     return said

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
+from tests.command_line import VICTOR
 from tests.people.test_secret_answers import SECRET, USE, USE_PY, digest, flow, leaks
 
-VICTOR = [sys.executable, "-m", "victor_engine.cli.main"]
 PIN = "9182736455"
 
 

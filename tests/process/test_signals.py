@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.command_line import victor_words
 from tests.engine.support import workspace
 from tests.process.test_kill import alive, attached
 
@@ -51,16 +52,11 @@ def query(root: Path, sql: str) -> list[tuple[Any, ...]]:
         return connection.execute(sql).fetchall()
 
 
-def words(root: Path, *arguments: str) -> list[str]:
-    options = ["--workspace", str(root), "--state-dir", str(root / ".state")]
-    return [sys.executable, "-m", "victor_engine.cli.main", *options, *arguments]
-
-
 def entry_point(name: str, root: Path) -> list[str]:
     state = str(root / ".state")
     return {
-        "run": words(root, "run", "long"),
-        "daemon": words(root, "scheduler", "start"),
+        "run": victor_words(root, "run", "long"),
+        "daemon": victor_words(root, "scheduler", "start"),
         "headless": [
             sys.executable, "-c",
             "import asyncio, sys; from victor_engine.service.headless import run_headless;"
@@ -141,7 +137,7 @@ async def test_another_run_without_an_engine_does_not_continue_an_interrupted_on
         await eventually("the process has ended", lambda: held.process.poll() is not None)
     for _ in range(2):
         async with asyncio.timeout(WITHIN):
-            done = await asyncio.create_subprocess_exec(*words(root, "run", "short"), cwd=root)
+            done = await asyncio.create_subprocess_exec(*victor_words(root, "run", "short"), cwd=root)
             assert await done.wait() == 0
     assert len(pids(root)) == 1
     assert query(root, "SELECT status FROM runs WHERE workflow = 'short'") == [("succeeded",)] * 2

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.command_line import victor_words
 from tests.engine.support import workspace
 from tests.process.terminal import Terminal, needs_tmux
 from tests.process.test_kill import alive, attached, start_daemon
@@ -30,8 +30,7 @@ def owner(root: Path) -> LockOwner | None:
 
 
 async def stop(root: Path) -> str:
-    command = [sys.executable, "-m", "victor_engine.cli.main", "--workspace", str(root)]
-    command += ["--state-dir", str(root / ".state"), "scheduler", "stop"]
+    command = victor_words(root, "scheduler", "stop")
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     said, _ = await process.communicate()
     return said.decode()

@@ -6,12 +6,12 @@ import asyncio
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.command_line import victor_words
 from tests.engine.support import workspace
 from tests.process.test_kill import attached
 from victor_engine.api import Port
@@ -72,9 +72,8 @@ async def others(port: Port) -> float:
 
 async def test_a_client_that_sends_too_much_harms_no_other(tmp_path: Path) -> None:
     root = workspace(tmp_path, FILES)
-    words = ["--workspace", str(root), "--state-dir", str(root / ".state"), "scheduler", "start"]
     engine = subprocess.Popen(  # noqa: ASYNC220
-        [sys.executable, "-m", "victor_engine.cli.main", *words], stdout=subprocess.DEVNULL
+        victor_words(root, "scheduler", "start"), stdout=subprocess.DEVNULL
     )
     try:
         async with attached(root) as port:

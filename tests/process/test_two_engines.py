@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.command_line import victor_words
 from tests.engine.support import ME, until_end, workspace
 from victor_engine.errors import EngineLockedError
 from victor_engine.identity import acting_as
@@ -51,8 +52,7 @@ def until(what: str, test: Callable[[], object]) -> None:
 
 
 def words(root: Path, state: Path, *arguments: str) -> list[str]:
-    options = ["--workspace", str(root), "--state-dir", str(state)]
-    return [sys.executable, "-m", "victor_engine.cli.main", *options, *arguments]
+    return victor_words(root, *arguments, state=state)
 
 
 @contextmanager

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import pty
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.command_line import victor_words
 from tests.engine.support import workspace
 
 pytestmark = pytest.mark.process
@@ -33,9 +33,9 @@ class Typist:
 
     def __init__(self, root: Path, *words: str) -> None:
         self._ours, theirs = pty.openpty()
-        command = [sys.executable, "-m", "victor_engine.cli.main", "--workspace", str(root)]
-        command += ["--state-dir", str(root / ".state"), *words]
-        self.process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs)
+        self.process = subprocess.Popen(
+            victor_words(root, *words), stdin=theirs, stdout=theirs, stderr=theirs
+        )
         os.close(theirs)
         os.set_blocking(self._ours, False)
         self.seen = ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+
+from tests.command_line import victor_words
 
 PLACES = ("/usr/lib/x86_64-linux-gnu/faketime", "/usr/lib/aarch64-linux-gnu/faketime", "/usr/lib/faketime",
           "/usr/local/lib/faketime")  # fmt: skip
@@ -35,15 +36,7 @@ def test_an_engine_whose_clock_was_ahead_fires_again_when_it_is_set_right(tmp_pa
         "workflows:\n  m:\n    nodes: [{id: a, type: transform, transform: 'x = 1'}]\n"
         "    schedule: {every: 2s, overlap: allow, misfire_grace: 1s}\n"
     )
-    words = [
-        sys.executable,
-        "-m",
-        "victor_engine.cli.main",
-        "--workspace",
-        str(root),
-        "--state-dir",
-        str(state),
-    ]
+    words = victor_words(root, state=state)
 
     def victor(*arguments: str) -> str:
         return subprocess.run(

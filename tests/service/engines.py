@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.command_line import victor_words
 from victor_engine.service import engine_record
 from victor_engine.service.paths import workspace_name
 
@@ -20,16 +20,9 @@ def record_of(folder: Path, root: Path) -> Path:
 
 @contextmanager
 def daemon(folder: Path, root: Path, state: Path) -> Iterator[subprocess.Popen[bytes]]:
-    words = [
-        sys.executable,
-        "-m",
-        "victor_engine.cli.main",
-        "--workspace",
-        str(root),
-        "--state-dir",
-        str(state),
-    ]
-    process = subprocess.Popen([*words, "scheduler", "start"], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        victor_words(root, "scheduler", "start", state=state), stdout=subprocess.DEVNULL
+    )
     try:
         limit = time.monotonic() + 60
         while not _recorded(folder, root, process.pid):

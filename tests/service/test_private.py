@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.command_line import victor_words
 from tests.engine.support import engine_on, workspace
 from victor_engine.errors import ConfigError, PermissionDeniedError
 from victor_engine.service.connect import open_engine
@@ -35,18 +35,15 @@ def rights(path: Path) -> int:
 
 
 def victor(root: Path, state: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "victor_engine.cli.main",
-        "--workspace",
-        str(root),
-        "--state-dir",
-        str(state),
-    ]
     environ = {**os.environ, "HOME": str(root.parent)}
     return subprocess.run(
-        [*command, *words], capture_output=True, text=True, timeout=90, umask=0, env=environ, check=False
+        victor_words(root, *words, state=state),
+        capture_output=True,
+        text=True,
+        timeout=90,
+        umask=0,
+        env=environ,
+        check=False,
     )
 
 
