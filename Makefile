@@ -8,7 +8,7 @@ TOOLS := $(VENV)/.tools
 BENCH := .venv-bench/.installed
 EXAMPLE := .run/workspace
 
-.PHONY: run test proof lint format screenshots bench clean-run
+.PHONY: run test coverage proof lint format screenshots bench clean-run
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -44,6 +44,18 @@ clean-run:
 # A worker without tests takes half of those that wait for another worker, so the three end together.
 test: $(TOOLS)
 	$(BIN)/python -m pytest -n 3 --dist worksteal
+
+# The coverage of each package, compared with its floor in tests/coverage_floors.json. The tracer doubles the time and does
+# not follow processes, so tests of processes are left out, and of the console all but those that open every screen.
+# A test that limits a time can fail under the tracer: only the coverage counts here.
+COVERED := $(addprefix tests/,cli config contract definition engine graph notify people plans runs scheduling service \
+	store versioning tui/test_console.py tui/test_keys.py tui/test_snapshots.py)
+
+coverage: $(TOOLS)
+	rm -f .coverage.json
+	-$(BIN)/python -m pytest -n 3 --dist worksteal -m 'not process' -p no:cacheprovider --timeout 300 \
+		--cov --cov-report=json:.coverage.json --cov-report= $(COVERED)
+	$(BIN)/python -m tests.coverage_floors
 
 # Compares the engine with a model through full disks, restarts and kills, then kills engine processes 300 times
 # during work and commands, and checks their store after each kill. Takes half an hour or more.
