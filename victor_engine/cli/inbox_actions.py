@@ -14,7 +14,6 @@ from msgspec import UNSET
 from victor_engine import jsonio
 from victor_engine.api import Answer, Port, RequestInfo, RequestStatus, counted_text, unreachable_text
 from victor_engine.cli.output import local, print_json, print_line, print_note, with_port
-from victor_engine.definition.secret_fields import WHOLE, secret_fields, split
 from victor_engine.errors import ConflictError, UsageError
 from victor_engine.identity import user_name
 
@@ -51,6 +50,9 @@ def answer_from_arguments(request: RequestInfo, words: str | None, value: str | 
         raise UsageError(f"{request.kind} {request.id} must be answered with approve or reject, not {word!r}")
     if request.kind == "override" and lower in ("accept", "accepted", "approve") and given is UNSET:
         return Answer(outcome="approved", comment=comment)
+    # Imported only for an answer that needs it: the package takes half of the time of a command that lists requests.
+    from victor_engine.definition.secret_fields import secret_fields
+
     secret = secret_fields(request.input_schema) if not picks else ()
     if given is UNSET:
         if not word and not secret:
@@ -67,6 +69,8 @@ def _with_typed_secrets(fields: tuple[str, ...], given: Any, request: RequestInf
 
     Without a terminal, each is a line of standard input. An empty line leaves the field out.
     """
+    from victor_engine.definition.secret_fields import WHOLE, split
+
     assert request.input_schema is not None
     _, found = split(request.input_schema, None if given is UNSET else given)
     if found:

@@ -1,0 +1,21 @@
+"""Commands that only ask an engine do not import the parts that read workflow files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+
+def test_the_commands_of_the_inbox_start_without_the_reader_of_workflows() -> None:
+    code = "import victor_engine.cli.inbox, sys; print('\\n'.join(sys.modules))"
+    modules = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "victor_engine.cli.inbox" in modules
+    assert not set(modules) & {
+        "yaml",
+        "semver",
+        "victor_engine.definition",
+        "victor_engine.config",
+        "sqlite3",
+    }
