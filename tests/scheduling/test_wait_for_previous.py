@@ -108,6 +108,19 @@ async def test_an_edit_lets_the_queued_runs_start(tmp_path: Path) -> None:
         await fires_when(engine, [("started", "failed"), ("queued", "failed")])
 
 
+async def test_a_deployment_lets_the_queued_runs_start(tmp_path: Path) -> None:
+    root = workspace(tmp_path, FILES)
+    async with engine_at(root, START) as (engine, clock):
+        await clock.advance(1805)
+        await fires_when(engine, [("started", "failed")])
+        await clock.advance(3600)
+        await fires_when(engine, [("started", "failed"), ("queued", "queued")])
+        path = root / "workflows" / "w.yaml"
+        path.write_text(path.read_text().replace("wait_for_previous: success, ", ""))
+        await engine.deploy()
+        await fires_when(engine, [("started", "failed"), ("queued", "failed")])
+
+
 async def test_a_backfill_pauses_after_a_run_that_did_not_succeed(tmp_path: Path) -> None:
     async with engine_at(workspace(tmp_path, FILES), START) as (engine, _):
         (schedule,) = await engine.schedules()

@@ -171,8 +171,10 @@ class Execution:
         if self.working:
             await self.notifier.changed()
             self.removals.changed()
-            self.pruner.changed()
+            self.removals.changed()
             await self.scheduler.refresh()
+            if self._fires:
+                await self.scheduler.release_held()
 
     def drain(self) -> None:
         """Start no new runs."""

@@ -99,11 +99,14 @@ class SchedulerLoop:
             await self._correct(now, None)
         self._decided_until = await self.store.read(fires.latest)
         await self.refresh()
-        held = await self.store.read(schedule_runs.schedules_with_held_runs)
-        for schedule in held:
-            await self.run_finished(schedule)
+        await self.release_held()
         await self.advance_backfills()
         self._task = asyncio.create_task(self._run(), name="victor-scheduler")
+
+    async def release_held(self) -> None:
+        """Start the queued runs of all schedules that may start by their present policies."""
+        for schedule in await self.store.read(schedule_runs.schedules_with_held_runs):
+            await self.run_finished(schedule)
 
     async def advance_backfills(self) -> None:
         """Start further runs of backfills. Call it after a start, and when a drain has ended."""
