@@ -257,7 +257,7 @@ class VictorApp(Console):
 
     def on_lost(self, message: Lost) -> None:
         retry = "" if message.retry_in is None else f" · retry in {message.retry_in:g} s"
-        start = " · F9 starts one here" if retry and self._allow_start is not None else ""
+        start = " · F9 starts one here" if retry and self._may_start else ""
         self.lost = clean(message.error.message) + start + retry
         self.owns_engine = False
         self.update_header()
@@ -281,6 +281,7 @@ class VictorApp(Console):
             self.call_after_refresh(self.prepare)
         if message.subject == "caller" and self.screen_stack:  # empty while the console is closing
             self.screen.refresh_bindings()
+            self._distributor.show_access()
         self._distributor.refreshed(message.subject)
 
     @work(group="prepare")
@@ -330,18 +331,16 @@ class VictorApp(Console):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Disable keys that leave the screen or open another dialog while a dialog is open."""
-        if action == "start_engine" and (not self.lost or self._allow_start is None):
+        if action == "start_engine" and not (self.lost and self._may_start):
             return False
-        blocked = action in (
-            "show",
-            "answer",
-            "leave",
-            "reload",
-            "drain",
-            "everywhere",
-            "start_engine",
-        )
+        blocked = action in ("show", "answer", "leave", "reload", "drain", "everywhere", "start_engine")
         return not (blocked and self.screen.is_modal)
+
+    @property
+    def _may_start(self) -> bool:
+        """Whether this console may start an engine: not in place of the engine of another user."""
+        owner = getattr(self.feed.snapshots.get("engine"), "engine_user", "")
+        return self._allow_start is not None and owner in ("", user_name(os.geteuid()))
 
     def action_show(self, mode: str) -> None:
         self.show_mode(mode)

@@ -151,6 +151,9 @@ class FeedReader:
     def show_banner(self, text: str) -> None:
         """Show the text of the banner; empty hides it."""
 
+    def show_access(self) -> None:
+        """Disable the buttons that the roles of the current user do not permit any more."""
+
     def tick(self) -> None:
         """Redraw the parts that depend on the time. Called every second."""
 

@@ -30,6 +30,11 @@ class FeedDistributor:
         for reader in self._open():
             reader.tick()
 
+    def show_access(self) -> None:
+        """Show the open screens what the current user may do, after the roles were loaded."""
+        for reader in self._open():
+            reader.show_access()
+
     def refreshed(self, subject: Subject) -> None:
         """Pass a refreshed subject to the open screens. A screen that is not composed draws it later."""
         for reader in self._open():

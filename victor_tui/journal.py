@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -56,7 +57,14 @@ _SHELL: Mapping[str, str] = {
     "undo_answer": "inbox undo {request_id}",
     "ask_requester": "inbox ask-back {request_id} {question}",
     "reply": "inbox reply {request_id} {text}",
+    "reassign": "inbox reassign {request_id}",
     "delegate": "inbox delegate {request_id} {to}",
+    "push_back": "inbox push-back {request_id} {to_node}",
+    "override_node": "runs override {run_id} {node_id}",
+    "set_alias": "versions alias {workflow} {alias} {version}",
+    "promote_alias": "versions promote {workflow} {alias}",
+    "deprecate": "versions deprecate {workflow} {version}",
+    "remove_version": "versions remove {workflow} {version}",
     "restore_version": "versions restore {workflow} {version}",
     "roll_back_alias": "versions rollback {workflow} {alias}",
     "unmigrate_run": "versions undo {run_id}",
@@ -68,7 +76,22 @@ _SHELL: Mapping[str, str] = {
 """The command of each action whose arguments fit into one line. An argument that has no place here is left out,
 unless it changes the effect: then the action has no command."""
 _VERDICTS = {"approved": "approve", "rejected": "reject"}
-_CHANGES_THE_EFFECT = ("state", "from_node", "rewind", "until")
+_OPTIONS: Mapping[str, str] = {
+    "version": "--version",
+    "from_node": "--from",
+    "state": "--state",
+    "rewind": "--rewind",
+    "timeout": "--timeout",
+    "max_attempts": "--max-attempts",
+    "retry_now": "--retry-now",
+    "onto": "--onto",
+    "message": "--message",
+    "successor": "--successor",
+    "comment": "--comment",
+    "note": "--note",
+}
+"""The option of each argument that has no place in the line. True is an option alone, and an object is JSON."""
+_CHANGES_THE_EFFECT = ("until", "removal", "nominal", "restart_children")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +133,12 @@ class Done:
         if pattern is None or any(name in given for name in _CHANGES_THE_EFFECT):
             return None
         words = [word.format(**self.arguments) for word in pattern.split()]
-        for option in ("version", "note"):
-            if option in given and f"{{{option}}}" not in pattern:
-                words += [f"--{option}", str(given[option])]
+        words += given.get("assignees", ())
+        if "other" in given:
+            words += ["--split", str(given["other"]), str(given.get("weight", 0))]
+        for name, option in _OPTIONS.items():
+            if name in given and f"{{{name}}}" not in pattern:
+                words += [option] if given[name] is True else [option, _word(given[name])]
         return "victor " + shlex.join(words)
 
     @property
@@ -123,6 +149,13 @@ class Done:
             return None
         wanted = methods()[name].signature.parameters
         return name, {key: self.arguments[key] for key in wanted if key in self.arguments and key != "note"}
+
+
+def _word(value: Any) -> str:
+    """Return a value as one word of a command: an object as JSON, a number without needless decimals."""
+    if isinstance(value, Mapping):
+        return json.dumps(value, ensure_ascii=False)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _answer_command(request_id: str, answer: Answer) -> str | None:

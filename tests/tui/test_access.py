@@ -18,8 +18,9 @@ from tests.tui.conftest import until
 from victor_engine.api import EventQuery, Port, RunQuery
 from victor_engine.api.port import declared
 from victor_tui.access import METHODS
-from victor_tui.app import VictorApp
+from victor_tui.app import ROLES_SECONDS, VictorApp
 from victor_tui.command_palette import ActionCommands
+from victor_tui.dialogs.start_run import TriggerDialog
 from victor_tui.key_table import SCOPES
 from victor_tui.widgets.header import HeaderBar
 from victor_tui.widgets.key_bar import KeyBar, ShownKey
@@ -100,6 +101,19 @@ async def test_an_action_without_the_role_is_disabled_and_says_so(
         [run] = await served.engine.runs(RunQuery())
         assert run.id == request.run_id
         await until(pilot, lambda: not app.screen.is_modal)
+
+        app.push_screen(TriggerDialog("shop", {}))
+        await until(pilot, lambda: app.screen.query("#start"))
+        start = app.screen.query_one("#start", Button)
+        assert not start.disabled
+        for text, disabled in (("[ben]", True), ("[ben, ana]", False)):
+            home.write_text(home.read_text().replace("[ben, ana]", "[ben]").replace("[ben]", text))
+            await served.engine.reload()
+            for _ in range(ROLES_SECONDS):
+                app._tick()
+            await until(pilot, lambda disabled=disabled: start.disabled == disabled)
+            said = str(app.screen.query_one("#error", Static).visual)
+            assert (f"{refused} Your text stays here" in said) == disabled
 
 
 async def test_an_assignee_without_a_role_answers_in_the_inbox(

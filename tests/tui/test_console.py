@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 from textual.content import Content
@@ -394,6 +395,31 @@ async def test_while_the_engine_is_away_the_screen_stays(world: World) -> None:
         assert "the connection to the engine broke · retry in 0.5 s" in banner(app)
         assert "engine lost" in header(app)
         assert any("host_health" in line for line in lines(app))
+
+
+@pytest.mark.parametrize("owner", ["", "another"])
+async def test_a_console_starts_no_engine_in_place_of_the_one_of_another_user(
+    world: World, owner: str
+) -> None:
+    started: list[bool] = []
+    app = console(world)
+    app._allow_start = lambda: started.append(True)
+
+    async def never(seconds: float) -> None:
+        if seconds:
+            await app.clock.sleep(3600)
+
+    app.feed._sleep = never
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(pilot)
+        app.feed.snapshots["engine"] = msgspec.structs.replace(
+            app.feed.snapshots["engine"], engine_user=owner
+        )
+        world.go_down()
+        await settle(pilot)
+        assert ("F9 starts one here" in banner(app)) == (not owner)
+        await pilot.press("f9")
+        assert bool(started) == (not owner)
 
 
 async def test_the_first_frame_waits_for_nothing() -> None:

@@ -54,8 +54,15 @@ def error_of(dialog: AnswerDialog) -> str:
     return str(dialog.query_one("#error", Static).content)
 
 
-async def test_what_was_typed_is_on_disk_and_in_the_next_console_until_it_is_sent(bare: RealPort) -> None:
+async def test_what_was_typed_is_on_disk_and_in_the_next_console_until_it_is_sent(
+    bare: RealPort, monkeypatch: pytest.MonkeyPatch
+) -> None:
     request = await bare.ask("input", input_schema=SCHEMA)
+    synced: list[str] = []
+    monkeypatch.setattr(
+        "victor_tui.inbox.draft_files.os.fsync",
+        lambda file: synced.append(os.readlink(f"/proc/self/fd/{file}")),
+    )
     secrets = [*"1234", "tab", "n", *"s3cret", "ctrl+s"]
     async with console(bare).run_test() as pilot:
         await opened(pilot, request)
@@ -64,6 +71,9 @@ async def test_what_was_typed_is_on_disk_and_in_the_next_console_until_it_is_sen
         # The dialog is still open, as it is when the process is killed.
         await until(pilot, lambda: file_of(request).exists() and "5x" in file_of(request).read_text())
         text = file_of(request).read_text()
+    assert Path(synced[-1]).name == f".{request.id}.json.{os.getpid()}", (
+        "it is on the disk before it has its name"
+    )
     assert file_of(request).stat().st_mode & 0o777 == 0o600
     assert draft_folder().stat().st_mode & 0o777 == 0o700
     assert "1234" not in text

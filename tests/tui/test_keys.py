@@ -16,6 +16,7 @@ from textual.widgets import Input
 
 import victor_tui
 from tests.tui.conftest import console, until
+from tests.tui.realport import RealPort
 from tests.tui.test_console import go
 from tests.tui.world import World
 from tests.write_keys import PAGE, page
@@ -325,3 +326,19 @@ async def test_the_help_fits_a_page_and_works_in_dialogs(live: World) -> None:
             body = app.screen.query_one("#body")
             assert body.virtual_size.height <= body.size.height, opening
             await go(pilot, "escape", "escape", "escape")
+
+
+async def test_the_help_of_a_form_lists_no_keys_that_never_apply_to_it(bare: RealPort) -> None:
+    app: Any = console(bare)
+    async with app.run_test(size=(80, 24)) as pilot:
+        for kind, fields, verdict in (
+            ("input", {"input_schema": {"type": "object", "properties": {"a": {"type": "string"}}}}, False),
+            ("approval", {}, True),
+        ):
+            app.push_screen(AnswerDialog(await bare.ask(kind, **fields)))
+            await go(pilot, "f1")
+            await until(pilot, lambda: isinstance(app.screen, HelpDialog))
+            keys = str(app.screen.query_one("#keys").content)
+            assert ("Approve" in keys, "Reject" in keys) == (verdict, verdict)
+            assert "Send" in keys
+            await go(pilot, "escape", "escape")

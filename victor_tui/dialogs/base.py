@@ -68,6 +68,10 @@ class Dialog(ModalScreen[ResultT], InConsole, FeedReader):
         around = sum(self.query_one(name).outer_size.height for name in ("#head", "#error", "#actions"))
         self.query_one("#body", DialogBody).styles.max_height = max(3, self.app.size.height - around - 2)
 
+    def applies(self, action: str) -> bool:
+        """Return whether an action can ever apply to this dialog. The help leaves out the keys of the others."""
+        return True
+
     def typing(self) -> bool:
         """Return whether the focused field takes letter keys."""
         return isinstance(self.focused, Input | TextArea | Select | One)
@@ -114,6 +118,21 @@ class SendingDialog(Dialog[ResultT]):
     """The id of the button that submits."""
     ENTER_SENDS: ClassVar[bool] = True
     """Whether Enter in a field submits. In a form with many fields it moves to the next field."""
+    METHOD: ClassVar[str] = ""
+    """The method of the port that this dialog leads to; empty if it depends on the input."""
+    _refused = False
+
+    def show_access(self) -> None:
+        refused = self.console.access.refusal("submit", self)
+        sends = self.query(f"#{self.SENDS}").results(Button) if self.SENDS else ()
+        for button in sends:
+            if refused is not None:
+                self.show_error(f"{refused} Your text stays here; esc closes.", "$warning")
+            elif self._refused:
+                self.show_error("")
+            if refused is not None or self._refused:
+                button.disabled = refused is not None
+            self._refused = refused is not None
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         if event.button.id == self.SENDS:

@@ -38,7 +38,7 @@ HelpRow = tuple[str, str]
 def help_groups(screen: Screen[Any], app: App[Any]) -> dict[str, list[HelpRow]]:
     """Return the rows of the table of keys that reach `screen`, by group.
 
-    Keys of the same action share a row. Unavailable keys are included.
+    Keys of the same action share a row. Keys that are not available now are included, those that never apply are not.
     """
     found: dict[str, dict[tuple[str, str], list[str]]] = {}
     here = "This dialog" if screen.is_modal else "This screen"
@@ -49,6 +49,8 @@ def help_groups(screen: Screen[Any], app: App[Any]) -> dict[str, list[HelpRow]]:
         for binding in (each for same in bindings.key_to_bindings.values() for each in same):
             row = _ROWS.get(binding.id or "")
             if row is None or row.name in _MOVES or NO_EFFECT_ID.search(row.id):
+                continue
+            if isinstance(node, Dialog) and not node.applies(row.action):
                 continue
             action, name = (row.action, row.name) if row.id not in _SHOW else ("show", "Screens")
             signs = found.setdefault(title, {}).setdefault((action, name), [])

@@ -17,6 +17,7 @@ class TriggerDialog(SendingDialog[tuple[dict[str, Any], str] | None]):
     """A form that dismisses with (state, note), or None."""
 
     SENDS = "start"
+    METHOD = "start_run"
 
     def __init__(self, title: str, state: dict[str, Any]) -> None:
         super().__init__()

@@ -115,6 +115,16 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         if subject == "requests" and not self._available.final and not self._sending:
             self._load()
 
+    def show_access(self) -> None:
+        self._available.show(self.request, self.now(), self.console.zone)
+
+    def applies(self, action: str) -> bool:
+        if action.startswith("select("):
+            return needs_verdict(self.request)
+        if action == "forward('say')":
+            return self.request.allow_questions or self.request.held_since is not None
+        return action != "log" or self.request.log is not None
+
     def show_banner(self, text: str) -> None:
         """Show once that the connection is lost, and load the request again after a reconnect."""
         lost = bool(self.console.lost)

@@ -1,7 +1,7 @@
 """The files of drafts: one for each request, in the state directory of the console's user.
 
-A draft is written beside its file and renamed, so that a crash leaves the old or the new draft. A file that cannot be
-used is never overwritten.
+A draft is written beside its file, to the disk, and renamed, so that a crash of the console or of the machine leaves
+the old or the new draft. A file that cannot be used is never overwritten.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ class DraftFiles:
             with open(descriptor, "wb") as file:
                 os.fchmod(file.fileno(), 0o600)
                 file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
             os.replace(beside, path)
         except OSError as error:
             raise DraftError(

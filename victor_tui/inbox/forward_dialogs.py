@@ -121,6 +121,7 @@ def names_in(text: str) -> list[str]:
 class ReassignDialog(ForwardDialog):
     """Assign the request to other people."""
 
+    METHOD = "reassign"
     TITLE_WORDS = "Reassign"
     BUTTON = "Reassign"
     DONE = "Reassigned"
@@ -150,6 +151,7 @@ class ReassignDialog(ForwardDialog):
 class DelegateDialog(ReassignDialog):
     """Let another person answer in the place of the user. Other assignees stay."""
 
+    METHOD = "delegate"
     TITLE_WORDS = "Delegate: another person answers in your place"
     BUTTON = "Delegate"
     DONE = "Delegated"
@@ -164,6 +166,7 @@ class DelegateDialog(ReassignDialog):
 class PushBackDialog(ForwardDialog):
     """Send the run back to a node that it has visited, with a comment."""
 
+    METHOD = "push_back"
     TITLE_WORDS = "Send the run back to an earlier node"
     BUTTON = "Send back"
     DONE = "Sent back"
@@ -201,6 +204,8 @@ class PushBackDialog(ForwardDialog):
 
 class SayDialog(ForwardDialog):
     """Ask the requester a question, or reply to an open question."""
+
+    METHOD = "ask_requester"
 
     def __init__(self, request: RequestInfo) -> None:
         super().__init__(request)

@@ -41,6 +41,7 @@ class OverrideDialog(SendingDialog[RunInfo | None]):
     """A dialog that sends the limits to the engine. It dismisses with the run, or None."""
 
     SENDS = "set"
+    METHOD = "override_node"
 
     def __init__(self, detail: RunDetail, node: str | None = None) -> None:
         super().__init__()

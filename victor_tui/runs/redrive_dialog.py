@@ -40,6 +40,7 @@ class RedriveDialog(VersionedDialog):
     """
 
     SENDS = "redrive"
+    METHOD = "redrive_run"
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("redrive")
 

@@ -26,6 +26,7 @@ class RerunDialog(VersionedDialog):
     """
 
     SENDS = "rerun"
+    METHOD = "rerun"
 
     BINDINGS: ClassVar[list[BindingType]] = []
 

@@ -38,6 +38,7 @@ class BackfillDialog(SendingDialog[BackfillChoice | None]):
     """A form that dismisses with the backfills and a note, or None. Several schedules share the range."""
 
     SENDS = "start"
+    METHOD = "start_backfill"
     ENTER_SENDS = False
 
     def __init__(self, schedules: Sequence[ScheduleInfo]) -> None:

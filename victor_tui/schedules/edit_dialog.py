@@ -107,6 +107,7 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
     """
 
     SENDS = "save"
+    METHOD = "edit_schedule"
     ENTER_SENDS = False
 
     def __init__(

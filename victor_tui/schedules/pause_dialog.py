@@ -21,6 +21,7 @@ class PauseDialog(SendingDialog[tuple[str, datetime | None] | None]):
     """A form that dismisses with (note, until), or None. `names` are the schedules if there are several."""
 
     SENDS = "pause"
+    METHOD = "pause_schedule"
 
     def __init__(self, title: str = "Pause", names: Sequence[str] = ()) -> None:
         super().__init__()

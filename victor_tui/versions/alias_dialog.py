@@ -18,6 +18,7 @@ class AliasDialog(SendingDialog[None]):
     """A dialog that sends the alias itself and stays open after an error."""
 
     SENDS = "yes"
+    METHOD = "set_alias"
 
     def __init__(self, info: VersionInfo, aliases: list[AliasInfo]) -> None:
         super().__init__()
