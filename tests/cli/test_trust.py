@@ -82,7 +82,7 @@ def test_a_yes_to_a_deployment_is_a_yes_to_its_content(
     assert victor("deploy", "--yes") == 0
     (victor.root / "w.yaml").write_text(FLOW.replace("x = 1", "x = 2"))
     assert victor("plan") == 6
-    assert "w.yaml is not trusted: it is changed since trust was given" in victor.err
+    assert "w.yaml is not trusted: it changed since trust was given" in victor.err
     assert victor("deploy", "--yes") == 6
     assert "the files are not trusted. Review them, and run: victor trust" in victor.err
     assert victor("run", "w") == 0

@@ -68,8 +68,8 @@ async def test_a_running_engine_applies_nothing_that_is_not_trusted(
         (root / "victor.yaml").write_text("default_agent: {command: [echo, '{}']}\n")
         plan = await engine.plan_deployment()
         assert [problem.message for problem in plan.untrusted] == [
-            "flow.yaml is not trusted: it is changed since trust was given",
-            "victor.yaml is not trusted: it is changed since trust was given",
+            "flow.yaml is not trusted: it changed since trust was given",
+            "victor.yaml is not trusted: it changed since trust was given",
         ]
         assert [change.kind for change in plan.changes] == ["configuration", "changed"]
         for refused in (engine.deploy(plan.plan), engine.deploy(), engine.reload()):
@@ -102,7 +102,7 @@ async def test_a_start_leaves_changed_workflow_files_out(root: Path, pinned: dic
         assert [each.name for each in await engine.workflows()] == ["w"]
         assert (await run(engine))[:2] == ("succeeded", "one")
         assert [problem.message for problem in (await engine.engine()).problems] == [
-            "flow.yaml is not trusted: it is changed since trust was given",
+            "flow.yaml is not trusted: it changed since trust was given",
             "more.yaml is not trusted: it is new since trust was given",
         ]
         await engine.trust()

@@ -70,7 +70,7 @@ def test_a_service_fires_and_executes_changed_content_only_after_a_new_yes(found
     assert found["status"][0] == 0
     assert "run by vt-ops" in found["status"][1]
     assert "bin/say.py changed since it was trusted" in found["failed"][1]
-    assert "is not trusted: it is changed since trust was given" in found["refused"]
+    assert "is not trusted: it changed since trust was given" in found["refused"]
     code, said = found["plan"]
     assert code == 6
     assert "bin/say.py is not trusted" in said

@@ -107,7 +107,7 @@ async def test_a_confirmed_plan_also_gives_trust_to_its_files(bare: RealPort) ->
         await go(pilot, "f5")
         await until(pilot, lambda: app.screen.is_modal)
         shown = str(app.screen.query_one(".text").visual)
-        assert "! workflows/w.yaml is not trusted: it is changed since trust was given" in shown
+        assert "! workflows/w.yaml is not trusted: it changed since trust was given" in shown
         await go(pilot, "ctrl+s")
         await until(pilot, lambda: any("1 change in force." in text for text in told(pilot)))
         assert await current(bare) == ["2.0.0"]

@@ -13,6 +13,8 @@ from victor_engine.errors import PlanChangedError, UntrustedError
 from victor_engine.identity import user_name
 from victor_engine.text import plural
 
+_HOW = {"new": "is new", "changed": "changed", "gone": "is gone"}
+
 
 def how_to_trust(workspace: Path, judgement: Judgement | None = None) -> str:
     """Return the command that gives trust, to end a sentence."""
@@ -43,7 +45,7 @@ def untrusted(workspace: Workspace) -> tuple[ProblemInfo, ...]:
     return tuple(
         ProblemInfo(
             "error",
-            f"{name} is not trusted: it is {verdict.changes.get(name, 'changed')} since trust was given",
+            f"{name} is not trusted: it {_HOW[verdict.changes.get(name, 'changed')]} since trust was given",
             path=str(root / name),
             remedy=remedy,
         )
