@@ -25,7 +25,7 @@ from victor_engine.engine import Engine, run_mover
 from victor_engine.errors import ConflictError, StorageError, VictorError
 from victor_engine.identity import acting_as, local_actor
 from victor_engine.people import commands as people_commands
-from victor_engine.runs import recovery, request_deadlines, stored_effects, transitions
+from victor_engine.runs import attempt_context, recovery, request_deadlines, stored_effects, transitions
 from victor_engine.runs.command_handler import Handler
 from victor_engine.runs.commands import Pause
 from victor_engine.service.connect import find, open_engine
@@ -218,7 +218,7 @@ def install(moment: Moment, bug: str) -> None:
         leave_orphans()
     if bug == "forget-pause":
         forget_pauses()
-    before(stored_effects._Context, "process_started", "process", moment, after=True)
+    before(attempt_context.AttemptContext, "process_started", "process", moment, after=True)
     before(process.Child, "release", "process", moment, after=True)
     before(stored_effects.EmbeddedEffects, "wait_for_retry", "timer", moment, after=True)
     before(request_deadlines, "run_timers", "timer", moment, after=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from array import array
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -14,7 +16,13 @@ MAX_DEPTH = 100
 MAX_SIZE = 16 * 1024 * 1024
 """The maximum size, in bytes, of one value that a run stores: a result, a state or an answer."""
 
+MAX_VALUES = 200_000
+"""The maximum number of items of lists and objects in a result or in a request, since each costs memory and time."""
+
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_LEVELS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+"""Opening brackets are 1 level, and closing brackets -1, as signed bytes."""
+
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 _encoder = msgspec.json.Encoder()
@@ -54,12 +62,8 @@ def check_depth(data: bytes | str) -> None:
 
 
 def _deep(raw: bytes) -> bool:
-    left = _TEXT.sub(b"", raw).translate(None, _NO_BRACKETS)
-    for _ in range(MAX_DEPTH):  # each iteration removes the innermost level
-        left = left.replace(b"[]", b"").replace(b"{}", b"")
-        if not left:
-            return False
-    return True
+    left = _TEXT.sub(b"", raw).translate(_LEVELS, _NO_BRACKETS)
+    return max(accumulate(array("b", left)), default=0) > MAX_DEPTH
 
 
 def has_more_values(raw: bytes, maximum: int) -> bool:

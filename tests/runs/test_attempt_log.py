@@ -17,6 +17,7 @@ from victor_engine.work.attempt_log import FLUSH_SECONDS, LogWriter
 @pytest.fixture
 async def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Store]:
     monkeypatch.setattr(attempt_log, "HEAD_CHARS", 12)
+    monkeypatch.setattr(attempt_log, "SHORTEST", 1)
     monkeypatch.setattr(attempt_log, "TAIL_LINES", 3)
     found = open_store(tmp_path / "victor.db", clock=FakeClock())
     found.begin_epoch()

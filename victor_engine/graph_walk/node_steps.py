@@ -130,7 +130,8 @@ def result_patch(node: Node, result: Any) -> Patch:
     object; they are removed from the state when the step is committed.
     """
     try:
-        jsonio.dumps(result)
+        # A large text is only encoded, because JSON of it takes long.
+        _ = result.encode() if isinstance(result, str) else jsonio.dumps(result)
     except (TypeError, ValueError) as error:
         raise NodeError(
             f"{node.id}: the result cannot be encoded as JSON: {error}", error_type="ResultTypeError"

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from victor_engine.api import ErrorInfo, UsageInfo
+from victor_engine.api import ErrorInfo
 from victor_engine.clock import Clock, to_us
 from victor_engine.definition.model import Node
 from victor_engine.errors import NodeError, NodeTimeoutError, VictorError
@@ -20,6 +21,7 @@ from victor_engine.graph_walk.team import role_of
 from victor_engine.people.requests import withdraw_requests
 from victor_engine.reserved import RUN
 from victor_engine.runs import breakers, transitions
+from victor_engine.runs.attempt_context import AttemptContext
 from victor_engine.runs.evaluation_note import Note
 from victor_engine.runs.external_waits import ExternalWaits, RunPausedError, RunServices
 from victor_engine.runs.overrides import with_overrides
@@ -27,7 +29,7 @@ from victor_engine.runs.run_record import RunRecord
 from victor_engine.runs.transitions import RunEnd
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.state import state_json
-from victor_engine.work.attempt_log import AttemptLog, LogWriter
+from victor_engine.work.attempt_log import LogWriter
 from victor_engine.work.calls import Invoker, NodeCall, process_slot_of
 
 if TYPE_CHECKING:
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 
 LONGEST_SLEEP = 60.0
 """Maximum seconds between two looks at the wall clock, because the clock may be set."""
+
+_LARGE = 1_000_000
+"""Characters of a text that is encoded in a thread."""
 
 SNAPSHOT_BYTES = 65_536
 """A snapshot is written when the patches since the last one are larger than it and than this, in bytes."""
@@ -185,7 +190,7 @@ class EmbeddedEffects(ExternalWaits):
             call, inputs=await self.with_answers(call.inputs), config=await self.with_answers(call.config)
         )
         log = self.log_writer.open(self.run.key, attempt)
-        context = _Context(self, step.node.id, attempt, log)
+        context = AttemptContext(self.store, self.run, attempt, log, partial(self.warn, step.node.id))
         self._logs[attempt] = log
         try:
             with self.stopwatch.measure():
@@ -210,17 +215,20 @@ class EmbeddedEffects(ExternalWaits):
         finally:
             self._logs.pop(attempt, None)
 
-    def finish(self, step: Step, attempt: int | None, done: Done, onward: Onward | None) -> Awaitable[None]:
+    async def finish(self, step: Step, attempt: int | None, done: Done, onward: Onward | None) -> None:
         if self.services.quarantine.counted:
             self.services.quarantine.progressed(self.run.key)
-        patch = transitions.patch_json(step, done)
+        if _has_large_text(done):
+            patch = await asyncio.to_thread(transitions.patch_json, step, done)
+        else:
+            patch = transitions.patch_json(step, done)
         snapshot = self._snapshot(done, patch) if onward is not None else None
         spent = self.stopwatch.microseconds
         if attempt is None and snapshot is None and done.rejected is None:
             pure = partial(transitions.pure_step, self.run, step, done, onward, patch)
             if onward is not None and not onward.frontier:
-                return self._finish_with(pure, RunEnd("succeeded", spent, onward.ordinal))
-            return self.store.persist(pure, plain=True)
+                return await self._finish_with(pure, RunEnd("succeeded", spent, onward.ordinal))
+            return await self.store.persist(pure, plain=True)
         counted = (
             attempt is not None
             and done.branch not in HANDLED
@@ -228,7 +236,8 @@ class EmbeddedEffects(ExternalWaits):
         )
 
         def transition(tx: Tx) -> None:
-            transitions.complete_attempt(tx, self.run, step, attempt, done, onward, patch, spent, snapshot)
+            state = None if snapshot is None else snapshot()
+            transitions.complete_attempt(tx, self.run, step, attempt, done, onward, patch, spent, state)
             if counted:
                 breakers.succeeded(tx, self.run, step)
 
@@ -236,8 +245,8 @@ class EmbeddedEffects(ExternalWaits):
             # Committed alone, a run without pending nodes would count as succeeded after a crash.
             self.opened = True
             info = ErrorInfo(type="Rejected", message=done.rejected, node_id=step.node.id)
-            return self._finish_with(transition, RunEnd("rejected", spent, onward.ordinal, info))
-        return self.store.persist(transition)
+            return await self._finish_with(transition, RunEnd("rejected", spent, onward.ordinal, info))
+        return await self.store.persist(transition)
 
     async def _finish_with(self, last: Callable[[Tx], None], end: RunEnd) -> None:
         """Commit the last step of a run together with its end.
@@ -258,16 +267,24 @@ class EmbeddedEffects(ExternalWaits):
             await asyncio.wait({self.ending})
         return self.ending.exception() is None
 
-    def _snapshot(self, done: Done, patch: str | None) -> str | None:
-        """Return the state after a step, as JSON, if the patches since the last snapshot are larger than it."""
+    def _snapshot(self, done: Done, patch: str | None) -> Callable[[], str] | None:
+        """Return a function that encodes the state after a step, if the patches since the last snapshot are larger.
+
+        The thread of the store calls it, because encoding a large state takes long.
+        """
         self._patched += len(patch) if patch else 0
         if self._patched <= max(SNAPSHOT_BYTES, self._snapshot_size):
             return None
         state = dict(self.record.state)
         done.patch.apply(state)
-        snapshot = state_json(state)
-        self._snapshot_size, self._patched = len(snapshot), 0
-        return snapshot
+        self._patched = 0
+
+        def encode() -> str:
+            text = state_json(state)
+            self._snapshot_size = len(text)
+            return text
+
+        return encode
 
     async def fail(
         self, step: Step, attempt: int | None, number: int, error: ErrorInfo, retry_at: datetime | None
@@ -351,39 +368,11 @@ class EmbeddedEffects(ExternalWaits):
             await self.clock.sleep(left)
 
 
-class _Context:
-    """`CallContext` of one attempt."""
-
-    def __init__(self, effects: EmbeddedEffects, node_id: str, attempt: int, log: AttemptLog) -> None:
-        self._effects = effects
-        self._node_id = node_id
-        self._attempt = attempt
-        self._log = log
-
-    def log(self, stream: str, text: str) -> None:
-        self._log.write(stream, text)
-
-    def warn(self, message: str) -> None:
-        self._effects.warn(self._node_id, message)
-
-    def room(self) -> asyncio.Future[None] | None:
-        return self._log.room()
-
-    def capped(self) -> bool:
-        return self._log.capped
-
-    def dropped(self, lines: int, size: int) -> None:
-        self._log.drop(lines, size)
-
-    async def process_started(self, pid: int, pgid: int, start_ticks: int) -> None:
-        run, attempt = self._effects.run, self._attempt
-        await self._effects.store.persist(
-            lambda tx: transitions.process_started(tx, run, attempt, pid, pgid, start_ticks)
-        )
-
-    async def used(self, usage: UsageInfo) -> None:
-        run, attempt = self._effects.run, self._attempt
-        await self._effects.store.persist(lambda tx: transitions.used(tx, run, attempt, usage))
+def _has_large_text(done: Done) -> bool:
+    """Return whether a step sets a text that takes long to encode."""
+    return any(
+        isinstance(value, str) and len(value) > _LARGE for value in islice(done.patch.set.values(), 100)
+    )
 
 
 __all__ = ["EmbeddedEffects", "RunPausedError"]

@@ -31,9 +31,6 @@ MAX_MESSAGE = 64 * 1024 * 1024
 MAX_REQUEST = jsonio.MAX_SIZE + 1024 * 1024
 """Maximum bytes of one line of a client: a state or an answer of maximum size, and the rest of the call."""
 
-MAX_VALUES = 200_000
-"""Maximum number of values in one line of a client, because each value costs memory and time."""
-
 QUEUED_EVENTS = 2000
 """Maximum events that wait for a slow subscriber before it gets a gap."""
 
@@ -118,8 +115,10 @@ def error_line(request: int, wire: dict[str, Any]) -> bytes:
 
 def check_values(frame: bytes) -> None:
     """Raise ValueError if a message has more than `MAX_VALUES` values."""
-    if jsonio.has_more_values(frame, MAX_VALUES):
-        raise ValueError(f"it has more than {MAX_VALUES} values; put them into a file and send its path")
+    if jsonio.has_more_values(frame, jsonio.MAX_VALUES):
+        raise ValueError(
+            f"it has more than {jsonio.MAX_VALUES} values; put them into a file and send its path"
+        )
 
 
 def arguments(method: Method, raw: bytes | msgspec.Raw) -> dict[str, Any]:

@@ -24,6 +24,9 @@ from victor_engine.store.repositories import logs
 HEAD_CHARS = 1_000_000
 """Size of the head of a log, in characters."""
 
+SHORTEST = 20
+"""Characters that a line of the head counts at least, because each line is a row of the store."""
+
 TAIL_LINES = 500
 """Number of last lines that are kept after the head is full."""
 
@@ -81,7 +84,7 @@ class AttemptLog:
         ]
         head = 0
         while head < len(lines) and self._kept < HEAD_CHARS:
-            self._kept += len(lines[head]) + 1
+            self._kept += max(len(lines[head]) + 1, SHORTEST)
             head += 1
         self._after_head += len(lines) - head
         self.unwritten += len(text) + LINE_WEIGHT * len(lines)

@@ -58,7 +58,9 @@ class CommandInvoker:
         name = self._binding.command[0]
         async with limited(time_limit(call, self._binding.timeout), f"the command {name}"):
             output, status, last_line, printed = await self._run(call, context)
-        return self._result(output, status, last_line, printed, context.warn)
+        found = await Output.read(output, self._binding, f"the command {name}")
+        await printed.finish(None if found.is_json else output, context)
+        return await self._result(found, status, last_line, context.warn)
 
     async def _run(self, call: NodeCall, context: CallContext) -> tuple[bytes, int, str, TextOutput]:
         output = bytearray()
@@ -121,15 +123,11 @@ class CommandInvoker:
                 bases=("OSError",),
             ) from error
 
-    def _result(
-        self, output: bytes, status: int, last_line: str, printed: TextOutput, warn: Callable[[str], None]
-    ) -> Any:
+    async def _result(self, found: Output, status: int, last_line: str, warn: Callable[[str], None]) -> Any:
         name = self._binding.command[0]
-        found = Output(output, self._binding, f"the command {name}")
-        printed.close(None if found.is_json else output)
         try:
             if status == 0:
-                return found.result(warn)
+                return await found.read_result(warn)
             reported = found.reported()
             if reported is not None:
                 raise reported

@@ -102,8 +102,8 @@ class HttpInvoker:
         if response.status_code >= (400 if target.redirects == "accept" else 300):
             raise status_error(response, data, who)
         empty = response.status_code in (204, 205, 304) or target.method == "HEAD"
-        found = Output(data, self._binding, who, charset_of(response))
-        return found.result(context.warn, may_be_empty=empty)
+        found = await Output.read(data, self._binding, who, charset_of(response))
+        return await found.read_result(context.warn, may_be_empty=empty)
 
     async def _fetch(
         self, url: str, body: bytes | None, call: NodeCall, context: CallContext

@@ -10,7 +10,7 @@ from typing import Any
 from victor_engine import jsonio
 from victor_engine.config.model import Binding
 from victor_engine.errors import NodeError
-from victor_engine.work.invokers.results import reported_error
+from victor_engine.work.invokers.results import reported_error, too_many
 
 _NUMBER = r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
 _BEGINS_LIKE_JSON = re.compile(
@@ -20,6 +20,9 @@ _BEGINS_LIKE_JSON = re.compile(
 
 _SCHEMA_PROBLEMS = 5
 """The maximum number of problems in one message."""
+
+_LARGE = 262_144
+"""Bytes of output above which a thread reads it."""
 
 Warn = Callable[[str], None]
 
@@ -51,11 +54,31 @@ class Output:
                 return
         if not raw:
             return
+        if raw[:1] in (b"{", b"[") and jsonio.has_more_values(raw, jsonio.MAX_VALUES):
+            raise too_many(self._who)
         try:
             self._value = jsonio.read(raw)
             self.is_json = True
         except ValueError as reason:
             self._reason = str(reason)
+
+    @classmethod
+    async def read(cls, data: bytes, binding: Binding, who: str, charset: str = "") -> Output:
+        """Return the output. A large one is parsed in a thread."""
+        if len(data) <= _LARGE:
+            return cls(data, binding, who, charset)
+        return await asyncio.to_thread(cls, data, binding, who, charset)
+
+    async def read_result(self, warn: Warn, *, may_be_empty: bool = False) -> Any:
+        """Return the result of the work as `result` does. That of a large output is read in a thread."""
+        if len(self._data) <= _LARGE:
+            return self.result(warn, may_be_empty=may_be_empty)
+        warnings: list[str] = []
+        try:
+            return await asyncio.to_thread(self.result, warnings.append, may_be_empty=may_be_empty)
+        finally:
+            for warning in warnings:
+                warn(warning)
 
     def reported(self) -> NodeError | None:
         """Return the error that the output reports, or None."""
@@ -80,6 +103,8 @@ class Output:
         kind, binding, who = self._binding.result, self._binding, self._who
         text = self._text(warn)
         if kind == "lines":
+            if text.count("\n") > jsonio.MAX_VALUES:
+                raise too_many(who)
             return lines_of(text)
         if kind == "text":
             return text.rstrip("\r\n")

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from victor_engine import jsonio
 from victor_engine.config.model import Binding
 from victor_engine.errors import NodeError
 from victor_engine.work.calls import CallContext, NodeCall
@@ -28,6 +29,7 @@ from victor_engine.work.invokers.results import (
     reported_error,
     time_limit,
     too_large,
+    too_many,
 )
 from victor_engine.work.isolation import ends_with_engine, no_network
 from victor_engine.work.log_tap import LogTap
@@ -196,6 +198,8 @@ class Worker:
             self._buffer.clear()
             self.child.kill()
             return None
+        if b"\n" not in data:
+            return self._room()
         *frames, rest = bytes(self._buffer).split(b"\n")
         self._buffer = bytearray(rest)
         for frame in frames:
@@ -205,6 +209,9 @@ class Worker:
     def _take(self, frame: bytes) -> None:
         if len(frame) > self._limit:
             self._settle(too_large("the function", self._limit))
+            return
+        if jsonio.has_more_values(frame, jsonio.MAX_VALUES):
+            self._settle(too_many("the function"))
             return
         try:
             message = msgspec.json.decode(frame)

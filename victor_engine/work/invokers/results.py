@@ -14,7 +14,7 @@ import msgspec
 
 from victor_engine import jsonio
 from victor_engine.errors import NodeError, NodeTimeoutError
-from victor_engine.work.calls import NodeCall
+from victor_engine.work.calls import CallContext, NodeCall
 from victor_engine.work.retry import requested_delay
 
 MAX_OUTPUT = jsonio.MAX_SIZE
@@ -80,7 +80,17 @@ def checked_json(value: Any, who: str) -> Any:
         ) from error
     if len(data) > MAX_OUTPUT:
         raise too_large(who)
+    if jsonio.has_more_values(data, jsonio.MAX_VALUES):
+        raise too_many(who)
     return msgspec.json.decode(data)
+
+
+def too_many(who: str) -> NodeError:
+    return NodeError(
+        f"{who} returned more than {jsonio.MAX_VALUES:,} values. Write them to a file and return the path",
+        error_type="OutputTooLarge",
+        retryable=False,
+    )
 
 
 def too_large(who: str, limit: int = MAX_OUTPUT) -> NodeError:
@@ -136,6 +146,15 @@ def _text(lines: list[bytes]) -> str:
     return f"{text}\n" if len(lines) > 1 and text.endswith("\n") else text
 
 
+_PIECE = 16_384
+"""Bytes of output that go into the log at once."""
+
+_DROPPED = 1_000_000
+"""Bytes of output that are dropped at once."""
+
+_LAST = 65_536
+"""Bytes at the end of output that are not dropped."""
+
 _MAY_BE_JSON = re.compile(rb'\s*(?:$|"|\{\s*(?:$|["}])|\[\s*(?:$|[\[{"\]\-\dtfn]))')
 """The beginning of JSON other than a bare word; `[INFO] …` and `{name} …` do not match."""
 
@@ -178,13 +197,36 @@ class TextOutput:
             return "text"
         return "json"
 
+    def rest(self, output: bytes) -> bytes:
+        """Return the part of the whole output that is not in the log yet, if the output is not a JSON result."""
+        if self._kind == "text":
+            return b""
+        if self._decoder is not None:
+            self._decoder.reset()
+            return self._decoder.decode(output, final=True).encode("utf-8", "replace")
+        return output
+
     def close(self, output: bytes | None) -> None:
         """End the output. `output` is all of it if it is not a result."""
-        if self._kind != "text" and output is not None:
-            if self._decoder is not None:
-                self._decoder.reset()
-                output = self._decoder.decode(output, final=True).encode("utf-8", "replace")
-            self._lines.feed(output)
+        if output is not None:
+            self._lines.feed(self.rest(output))
+        self._lines.close()
+
+    async def finish(self, output: bytes | None, context: CallContext) -> None:
+        """End the output as `close` does, without long work at once. In a capped log only the end is written."""
+        left = self.rest(output) if output is not None else b""
+        at = 0
+        while at < len(left):
+            if context.capped() and len(left) - at > _LAST:
+                most = min(at + _DROPPED, len(left) - _LAST)
+                cut = left.rfind(b"\n", at, most) + 1 or most
+                context.dropped(left.count(b"\n", at, cut), cut - at)
+                at = cut
+            else:
+                self._lines.feed(left[at : at + _PIECE])
+                at += _PIECE
+            if at < len(left):
+                await asyncio.sleep(0)  # all of it is in memory already, so it does not wait for the store
         self._lines.close()
 
 
