@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sqlite3
+import stat
 import subprocess
 import sys
 import time
@@ -17,6 +18,8 @@ import pytest
 
 from tests.engine.support import workspace
 from tests.process.test_kill import attached
+from victor_engine.cli.main import main
+from victor_engine.service.log_rotation import LARGEST
 
 pytestmark = pytest.mark.process
 
@@ -34,6 +37,8 @@ FILES = {
             nodes:
               - {id: first, type: compute, handler: held, next: [second]}
               - {id: second, type: transform, transform: "n = 1"}
+          quick:
+            nodes: [{id: a, type: transform, transform: "n = 1"}]
           stubborn:
             nodes: [{id: first, type: compute, handler: stubborn}]
         """,
@@ -168,3 +173,31 @@ async def test_a_second_signal_ends_the_drain(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(WITHIN) == 0
     assert attempts(root) == [("first", "interrupted")]
+
+
+def test_a_large_log_is_begun_anew_while_the_engine_runs(tmp_path: Path) -> None:
+    root = workspace(tmp_path, FILES)
+    state = root / ".state"
+    words = ["--workspace", str(root), "--state-dir", str(state)]
+    state.mkdir(0o700)
+    log = state / "engine.log"
+    for number, size in ((0, LARGEST + 1), (1, 1), (2, 2), (3, 3)):
+        (state / f"engine.log{f'.{number}' if number else ''}").write_bytes(b"x" * size)
+    assert main([*words, "scheduler", "start", "--daemon"]) == 0
+    try:
+        assert main([*words, "runs", "list"]) == 0, "the command returns when the engine answers"
+        limit = time.monotonic() + WITHIN
+        while log.stat().st_size > LARGEST:
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+        with pytest.raises(SystemExit):
+            main([*words, "run", "quick"])
+        while "run.finished quick" not in log.read_text():
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+    finally:
+        assert main([*words, "scheduler", "stop"]) == 0
+    sizes = [(state / f"engine.log.{number}").stat().st_size for number in (1, 2, 3)]
+    assert sizes[0] > LARGEST
+    assert sizes[1:] == [1, 2], "the oldest log is deleted"
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600

@@ -110,6 +110,10 @@ async def _print_start(port: Port) -> None:
             print_note(describe(problem))
 
 
+START_SECONDS = 300.0
+"""The longest wait for an engine that starts: it may have to upgrade a large store."""
+
+
 def _holds_pid(pid_file: Path, pid: int) -> bool:
     """Return whether the engine has written its PID file. It does so after it listens on its socket."""
     try:
@@ -121,11 +125,12 @@ def _holds_pid(pid_file: Path, pid: int) -> bool:
 def _into_background(
     ctx: click.Context, pid_file: Path | None, interval: float | None, config: Path | None
 ) -> None:
-    """Start the same command in its own session, and wait up to 15 seconds until its engine listens."""
+    """Start the same command in its own session, and return when its engine answers."""
     import subprocess
     import time
 
     from victor_engine.service.connect import find
+    from victor_engine.service.daemon import LOG_FILE
     from victor_engine.service.engine_lock import engine_owner
 
     paths = find(ctx.obj["workspace"], ctx.obj["state_dir"])
@@ -136,7 +141,7 @@ def _into_background(
             "to stop it, run: victor scheduler stop"
         )
     paths.make()
-    log_path = paths.state_dir / "engine.log"
+    log_path = paths.state_dir / LOG_FILE
     words = [sys.executable, "-m", "victor_engine.cli.main", "--workspace", str(paths.workspace)]
     words += ["--state-dir", str(paths.state_dir), "scheduler", "start"]
     if pid_file is not None:
@@ -149,7 +154,9 @@ def _into_background(
         process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
-    for _ in range(150):
+    for number in range(int(START_SECONDS * 10)):
+        if number == 100:
+            print_note(f"the engine is still starting; its log is {log_path}")
         found = engine_owner(paths.state_dir)
         # The engine creates the socket before the PID file, and stops if it cannot write the PID file.
         listens = found is not None and found.pid == process.pid and Path(found.socket).exists()
@@ -161,7 +168,9 @@ def _into_background(
             tail = log_path.read_text(errors="replace").strip().splitlines()[-1:]
             raise UsageError(f"the engine did not start: {' '.join(tail) or 'see the log ' + str(log_path)}")
         time.sleep(0.1)
-    raise UsageError(f"the engine did not start within 15 seconds; see the log {log_path}")
+    raise UsageError(
+        f"the engine (process {process.pid}) does not answer after {START_SECONDS:.0f} seconds; see the log {log_path}"
+    )
 
 
 @click.command("stop")

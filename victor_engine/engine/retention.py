@@ -14,7 +14,7 @@ from victor_engine.engine.queries.reader import StoreReader
 from victor_engine.engine.retention_plan import expired_runs
 from victor_engine.errors import StorageError
 from victor_engine.graph_walk.stopwatch import first_of
-from victor_engine.store.db import Store
+from victor_engine.store.db import Store, Tx
 from victor_engine.store.queries import retention as stored
 from victor_engine.store.repositories import retention as repository
 from victor_engine.store.repositories.retention import Pruned
@@ -27,7 +27,7 @@ INTERVAL = 3600.0
 """Seconds between two rounds."""
 
 STEP_SECONDS = 0.02
-"""The aim for the duration of one step. Other transitions wait for the step that runs, and for no more."""
+"""The aim for the work of one step. Other transitions wait for the step that runs, and for no more."""
 
 PAUSE = 3.0
 """The pause after a step, in multiples of its duration."""
@@ -46,6 +46,8 @@ class HistoryPruner:
         self._clock = clock
         self._rules = rules
         self._changed = asyncio.Event()
+        self._spent = 0.0
+        """The seconds of the last step in the writer."""
         self._size = 10
         """The number of runs in one step, which follows its duration."""
 
@@ -89,9 +91,8 @@ class HistoryPruner:
                     rows += deleted
             while keys:
                 some, keys = keys[: self._size], keys[self._size :]
-                began = self._clock.monotonic()
                 done = await self._step(repository.prune_runs, some)
-                self._size = next_size(self._size, self._clock.monotonic() - began)
+                self._size = next_size(self._size, self._spent)
                 runs, rows = runs + done.runs, rows + done.rows
         return Pruned(runs, rows)
 
@@ -138,11 +139,17 @@ class HistoryPruner:
 
     async def _step(self, change: Callable[..., T], *arguments: Any) -> T:
         """Commit one step, and leave the store to others for some time."""
-        began = self._clock.monotonic()
-        result = await self._store.write(lambda tx: change(tx, *arguments))
-        spent = self._clock.monotonic() - began
-        if spent > 0:
-            await self._clock.sleep(spent * PAUSE)
+
+        def measured(tx: Tx) -> T:
+            # Without the commit, which the step shares with other transitions and which takes its time in any case.
+            began = self._clock.monotonic()
+            result = change(tx, *arguments)
+            self._spent = self._clock.monotonic() - began
+            return result
+
+        result = await self._store.write(measured)
+        if self._spent > 0:
+            await self._clock.sleep(self._spent * PAUSE)
         return result
 
 
@@ -151,7 +158,7 @@ def _is_old(days: int | None, instant: int, now: datetime) -> bool:
 
 
 def next_size(size: int, seconds: float) -> int:
-    """Return the number of runs of the next step, after a step that took some seconds with its wait and commit."""
+    """Return the number of runs of the next step, after a step that kept the writer busy for some seconds."""
     if seconds > STEP_SECONDS:
         return max(1, size // 2)
     return min(LARGEST_STEP, size + max(1, size // 4))

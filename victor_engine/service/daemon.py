@@ -11,10 +11,14 @@ from victor_engine.api import EventInfo
 from victor_engine.engine import Engine
 from victor_engine.errors import VictorError
 from victor_engine.identity import current_actor, local_actor
+from victor_engine.service import log_rotation
 from victor_engine.service.connect import find, open_engine, wait_for_stop
 from victor_engine.service.memory import settle
 from victor_engine.service.service_manager import ServiceManager
 from victor_engine.service.signals import Signals
+
+LOG_FILE = "engine.log"
+"""The log of an engine in the background, in its state directory."""
 
 
 async def serve(
@@ -39,7 +43,10 @@ async def serve(
         engine = await open_engine(
             find(workspace, state_dir), mode="daemon", config_file=config_file, overrides=overrides
         )
-        beat = asyncio.create_task(manager.watch(engine))
+        background = [
+            asyncio.create_task(manager.watch(engine)),
+            asyncio.create_task(log_rotation.watch(engine.state_dir / LOG_FILE)),
+        ]
         watcher = asyncio.create_task(_watch(engine, on_event)) if on_event is not None else None
         settle()
         deploying: set[asyncio.Task[None]] = set()
@@ -66,8 +73,9 @@ async def serve(
             drain = engine.workspace.config.scheduler.drain_timeout if engine.fenced is None else 0.0
             manager.stopping(drain)
             await engine.close(drain)
-            beat.cancel()
-            await asyncio.wait([beat])
+            for task in background:
+                task.cancel()
+            await asyncio.wait(background)
 
 
 def _ignore(text: str) -> None:
