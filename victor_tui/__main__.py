@@ -33,6 +33,12 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--read-only", action="store_true", help="read only: start no engine and change nothing"
     )
+    parser.add_argument(
+        "--engine",
+        choices=("ask", "daemon", "console"),
+        help="if no engine runs: start a daemon, run the engine in this console, or ask; default over SSH: the "
+        "remembered answer, else ask; otherwise: console",
+    )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     return parser.parse_args(argv)
 
@@ -49,6 +55,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
+
+    if not (arguments.attach or arguments.read_only):
+        from victor_engine.errors import VictorError
+        from victor_tui.engine_choice import prepare
+
+        try:
+            if not prepare(arguments.workspace, arguments.state, arguments.engine):
+                return 1
+        except VictorError as error:
+            print(f"error: {error.message}", file=sys.stderr)
+            return error.exit_code
 
     from victor_tui.app import HAND_OVER, VictorApp
 
