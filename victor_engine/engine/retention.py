@@ -29,7 +29,7 @@ INTERVAL = 3600.0
 STEP_SECONDS = 0.02
 """The aim for the work of one step. Other transitions wait for the step that runs, and for no more."""
 
-PAUSE = 3.0
+PAUSE = 1.0
 """The pause after a step, in multiples of its duration."""
 
 LARGEST_STEP = 200
@@ -149,7 +149,7 @@ class HistoryPruner:
 
         result = await self._store.write(measured)
         if self._spent > 0:
-            await self._clock.sleep(self._spent * PAUSE)
+            await self._clock.sleep(min(self._spent, 1.0) * PAUSE)
         return result
 
 
