@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
@@ -51,6 +52,26 @@ def as_option(error: str) -> str:
     if not colon or not key.startswith("schedule"):
         return error
     return f"--{key.removeprefix('schedule.').replace('_', '-')}: {rest}" if "." in key else rest
+
+
+def read_settings(given: tuple[str, ...]) -> dict[str, Any]:
+    """Return `KEY=VALUE` settings as a mapping. Values are YAML."""
+    from victor_engine.definition.yaml_document import parse
+    from victor_engine.yamlnodes import YamlError
+
+    found: dict[str, Any] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"--set {text!r} is not KEY=VALUE; write for example --set jitter=5m")
+        try:
+            documents = parse(value)
+        except YamlError as error:
+            raise UsageError(f"--set {key}: {value[:80]!r} is not a YAML value: {error.message}") from None
+        if len(documents) > 1:
+            raise UsageError(f"--set {key}: {value[:80]!r} is more than one YAML value")
+        found[key.strip()] = documents[0].data if documents else None
+    return found
 
 
 @click.command("explain")

@@ -34,6 +34,7 @@ from victor_engine.cli.schedule_tools import (
     local_zone,
     next_fire,
     preview,
+    read_settings,
     show_fires,
     undrain,
     wall_time,
@@ -125,7 +126,7 @@ def add(
         block["initial_state"] = initial
     if after is not None:
         block["after"] = [name.strip() for name in after.split(",")]
-    block.update(_settings(settings))
+    block.update(read_settings(settings))
 
     async def work(port: Port) -> None:
         spec, errors = spec_from_block(workflow, block, await port.schedule_defaults())
@@ -326,7 +327,7 @@ def edit(
     initial = json_state(state)
     if initial is not None:
         block["initial_state"] = initial
-    block.update(_settings(settings))
+    block.update(read_settings(settings))
     plan = read_token(token)
     if plan is not None and (block or dry_run):
         raise UsageError(
@@ -371,26 +372,6 @@ def edit(
         print_line(f"{found.id}  changed: {preview.summary}")
 
     with_port(ctx, "read" if dry_run else "oneshot", work)
-
-
-def _settings(given: tuple[str, ...]) -> dict[str, Any]:
-    """Return `KEY=VALUE` settings as a mapping. Values are YAML."""
-    from victor_engine.definition.yaml_document import parse
-    from victor_engine.yamlnodes import YamlError
-
-    found: dict[str, Any] = {}
-    for text in given:
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            raise UsageError(f"--set {text!r} is not KEY=VALUE; write for example --set jitter=5m")
-        try:
-            documents = parse(value)
-        except YamlError as error:
-            raise UsageError(f"--set {key}: {value[:80]!r} is not a YAML value: {error.message}") from None
-        if len(documents) > 1:
-            raise UsageError(f"--set {key}: {value[:80]!r} is more than one YAML value")
-        found[key.strip()] = documents[0].data if documents else None
-    return found
 
 
 for _command in (
