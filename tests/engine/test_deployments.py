@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.cli.test_cli import Capture, Victor
 from tests.engine.support import engine_on, until_end, workspace
 from victor_engine.api import DeploymentPlan, EventQuery
 from victor_engine.config import trust
 from victor_engine.engine import Engine
-from victor_engine.errors import ConflictError, DeploymentError, PlanChangedError
+from victor_engine.errors import ConfigError, ConflictError, DeploymentError, PlanChangedError
 
 FILE = "workflows/w.yaml"
 
@@ -69,6 +73,11 @@ def other(root: Path) -> None:
     (root / "workflows/other.yaml").write_text(flow("1.0.0", 1, "other"))
 
 
+def beside(version: str, x: int, name: str = "beside.yaml") -> Callable[[Path], object]:
+    """Write another file with a version of the same workflow."""
+    return lambda root: (root / "workflows" / name).write_text(flow(version, x))
+
+
 class Case:
     """An edit, with the lines of the plan, the words of an error, the state of the files, and what starts then."""
 
@@ -79,8 +88,12 @@ class Case:
         state: str,
         starts: tuple[str, int],
         error: str = "",
+        *,
+        valid: bool = False,
     ) -> None:
         self.edit, self.lines, self.state, self.starts, self.error = edit, lines, state, starts, error
+        self.valid = valid or not error
+        """Whether `victor validate`, which reads the files that exist, finds no error."""
 
 
 # The files before are `w` 1.0.0, then 2.0.0 with a schedule.
@@ -188,11 +201,80 @@ CASES |= {
         ("2.0.0", 2),
     ),
 }
-SIGNS = {"new": "+", "changed": "~", "reverted": "<", "vanished": "-"}
+CASES |= {
+    "newer file beside": Case(
+        beside("3.0.0", 3), ["~ w 2.0.0 -> 3.0.0"], "changed", ("3.0.0", 3)
+    ),
+    "older file beside": Case(
+        beside("1.5.0", 3), ["+ w 1.5.0 is registered, and is not in force"], "changed", ("2.0.0", 2)
+    ),
+    "contradiction beside": Case(
+        beside("2.0.0", 3), [], "error", ("2.0.0", 2), "use version 2.0.1"
+    ),
+    "two new files": Case(
+        and_then(beside("3.0.0", 3), beside("3.0.0", 4, "more.yaml")),
+        [],
+        "error",
+        ("2.0.0", 2),
+        "w 3.0.0 is also declared by",
+    ),
+    "branch": Case(
+        and_then(write(flow("1.0.0", 1)), other, configure("secret-value", "another-value")),
+        [
+            "* victor.yaml: handlers.h is changed",
+            "+ other 1.0.0 is new",
+            "< w goes back to 1.0.0 from 2.0.0",
+            "* schedule of w is disabled: no longer declares a schedule",
+        ],
+        "changed",
+        ("1.0.0", 1),
+    ),
+    "no schedule": Case(
+        write(SECOND),
+        ["* schedule of w is disabled: no longer declares a schedule"],
+        "changed",
+        ("2.0.0", 2),
+    ),
+    "unknown calendar": Case(
+        write(flow("3.0.0", 3, extra=HOURLY.replace("1h", "1h, exclude: nix"))),
+        [],
+        "error",
+        ("2.0.0", 2),
+        "nix",
+    ),
+    "unknown upstream": Case(
+        write(flow("3.0.0", 3, extra=HOURLY.replace("every: 1h", "after: nix"))),
+        [],
+        "error",
+        ("2.0.0", 2),
+        "the workflow 'nix' does not exist",
+    ),
+    "another name": Case(
+        lambda root: (root / FILE).rename(root / "workflows/w.txt"),
+        [
+            "- w.yaml, the file of workflow w, was removed or is not listed in victor.yaml any more; "
+            "its schedules are disabled"
+        ],
+        "missing",
+        ("2.0.0", 2),
+    ),
+    "directory": Case(
+        and_then(delete, lambda root: (root / FILE).mkdir()),
+        [],
+        "error",
+        ("2.0.0", 2),
+        "is not a regular file",
+        valid=True,
+    ),
+}  # fmt: skip
+SIGNS = {"new": "+", "changed": "~", "reverted": "<", "vanished": "-", "registered": "+"}
+
+
+FILES = {"victor.yaml": CONFIG, "days.yaml": "dates: [2031-12-25]\n", FILE: flow()}
 
 
 def root_of(tmp_path: Path) -> Path:
-    return workspace(tmp_path, {"victor.yaml": CONFIG, "days.yaml": "dates: [2031-12-25]\n", FILE: flow()})
+    return workspace(tmp_path, FILES)
 
 
 async def prepared(root: Path) -> None:
@@ -265,6 +347,41 @@ async def test_an_engine_deploys_what_has_no_error_when_it_starts(tmp_path: Path
         assert plan.changes == ()
     async with engine_on(root) as engine:
         assert engine.deployment is None
+
+
+def test_every_command_tells_the_same_without_an_engine(tmp_path: Path, capsys: Capture) -> None:
+    """The commands only read, so all cases use one store."""
+    root = root_of(tmp_path)
+    asyncio.run(prepared(root))
+    victor = Victor(root, capsys)
+    for name, case in CASES.items():
+        shutil.rmtree(root / "workflows")
+        (root / "workflows").mkdir()
+        for path, text in {**FILES, FILE: flow("2.0.0", 2, extra=HOURLY)}.items():
+            (root / path).write_text(text)
+        case.edit(root)
+        tells_the_same(victor, name, case)
+
+
+def tells_the_same(victor: Victor, name: str, case: Case) -> None:
+    root = victor.root
+    assert victor("plan") == (3 if case.error else 0), name
+    assert case.error in victor.err
+    shown = victor.out.splitlines()[: len(case.lines)]
+    assert [
+        line.replace(f"{root}/{FILE} ", "").replace(f"{root}/workflows/", "") for line in shown
+    ] == case.lines
+    empty = not any(path.is_file() for path in root.glob("workflows/*.yaml"))
+    assert victor("validate") == (2 if empty else 0 if case.valid else 3), name
+    for command in (("versions", "list", "w"), ("scheduler", "list")):
+        assert victor(*command, "--json") == 0
+        assert {each["files"] for each in json.loads(victor.out)} == {case.state}, name
+    (schedule,) = [each["id"] for each in json.loads(victor.out)]
+    assert victor("scheduler", "status", "--json") == 7
+    files = json.loads(victor.out)["files"]
+    assert (files["changes"], bool(files["errors"])) == (len(case.lines), bool(case.error)), name
+    assert victor("scheduler", "explain", schedule) == 0
+    assert (f"w: files {case.state}" in victor.err) == (case.state != "in force"), name
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.lines and not case.error])
@@ -379,3 +496,20 @@ async def test_changed_code_of_a_binding_is_shown_once_and_recorded(tmp_path: Pa
 
 async def code(engine: Engine) -> dict[str, dict[str, str]]:
     return {each.name: each.versions[0].code for each in await engine.workflows()}
+
+
+async def test_a_broken_configuration_changes_nothing_of_a_running_engine(tmp_path: Path) -> None:
+    root = root_of(tmp_path)
+    await prepared(root)
+    async with engine_on(root) as engine:
+        (root / "victor.yaml").write_text("handlers: [")
+        for work in (engine.plan_deployment(), engine.deploy(), engine.reload()):
+            with pytest.raises(ConfigError, match=r"victor\.yaml:1:"):
+                await work
+        assert await started(engine) == ("2.0.0", 2)
+    with pytest.raises(ConfigError, match=r"victor\.yaml:1:"):
+        async with engine_on(root):
+            pass
+    (root / "victor.yaml").write_text(CONFIG)
+    async with engine_on(root) as engine:
+        assert engine.deployment is None
