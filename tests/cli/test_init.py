@@ -50,6 +50,12 @@ def test_from_an_empty_directory_to_the_first_run_in_four_commands(here: Here) -
     assert "succeeded" in here.said
 
 
+def test_trust_of_a_workspace_without_bindings_says_so(here: Here) -> None:
+    Path("victor.yaml").write_text("{}")
+    assert here("trust", "--yes") == 0
+    assert "executes:\n  nothing: it has no bindings\n" in here.said
+
+
 def test_nothing_is_replaced(here: Here) -> None:
     assert here("init", "ws") == 0
     assert "victor --workspace ws trust" in here.said

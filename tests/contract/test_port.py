@@ -18,6 +18,7 @@ import victor_engine.service
 from tests.engine.support import ME, workspace
 from tests.engine.test_engine import GATE
 from victor_engine.api import (
+    Actor,
     Answer,
     AuditQuery,
     EventQuery,
@@ -166,6 +167,30 @@ async def test_arguments_that_do_not_fit_are_a_type_error(view: Port) -> None:
     for call in calls:
         with pytest.raises(TypeError, match=r"cancel_run|runs|engine"):
             await call(view)
+
+
+async def test_a_view_of_a_request_is_shown_to_others_until_it_ends(view: Port, engine: Engine) -> None:
+    await engine.start_run("gate", "1", {"topic": "x"})
+    question = await asked(engine)
+    before = await view.view_changes()
+    shown = await view.view_request(question.id[:12])
+    assert (shown.id, shown.viewers) == (question.id, ())
+    during = await view.view_changes()
+    assert during != before
+
+    async def viewers() -> tuple[str, ...]:
+        with acting_as(Actor(user="other", uid=ME.uid + 1, via="cli")):
+            return (await engine.request(question.id)).viewers
+
+    if not isinstance(view, ReadOnlyPort):  # its views are its own
+        await view.view_request(question.id)
+        assert len(await viewers()) == 1
+    await view.leave_request(question.id)
+    assert await view.view_changes() != during
+    assert await viewers() == ()
+    for call in (view.view_request, view.leave_request):
+        with pytest.raises(NotFoundError):
+            await call("nothing")
 
 
 async def test_a_run_from_start_to_answer(port: Port) -> None:

@@ -25,6 +25,7 @@ from victor_engine.identity import acting_as
 from victor_engine.service import engine_record
 from victor_engine.service.connect import attach, find, open_console, open_engine
 from victor_engine.service.engine_record import EngineRecord
+from victor_engine.service.finding import engine_paths
 from victor_engine.service.paths import Paths, workspace_name
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -57,6 +58,8 @@ async def test_an_engine_with_another_state_directory_is_found(
         port = await attach(find(root), "cli")
         assert port is not None
         assert (await port.engine()).state_dir == str(folder / "service")
+        assert engine_paths(find(root)).db_path == folder / "service" / "victor.db"
+        assert engine_paths(find(root, folder / "mine")).state_dir == folder / "mine"
         await port.close()
         assert await attach(find(root, folder / "mine"), "cli") is None
         with pytest.raises(

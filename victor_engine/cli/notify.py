@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 import click
 
 from victor_engine.cli.inbox_actions import json_option
-from victor_engine.cli.output import print_json, print_line, table
+from victor_engine.cli.output import print_json, print_line, print_note, table
 from victor_engine.errors import ConfigError, NotFoundError, UntrustedError
 
 if TYPE_CHECKING:
@@ -71,15 +72,19 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 
 
 def _counts(ctx: click.Context) -> dict[str, tuple[int, int]]:
-    """Return the numbers of waiting and abandoned messages by rule; empty if the store does not exist."""
+    """Return the numbers of waiting and abandoned messages by rule; empty if no store exists or it cannot be read."""
     from victor_engine.service.connect import find
+    from victor_engine.service.finding import engine_paths
     from victor_engine.store.repositories.outbox import counts
     from victor_engine.store.snapshot import SnapshotReader
 
-    path = find(ctx.obj["workspace"], ctx.obj["state_dir"]).db_path
-    if not path.exists():
+    own = find(ctx.obj["workspace"], ctx.obj["state_dir"])
+    paths = engine_paths(own)
+    if not os.access(paths.db_path, os.R_OK):
+        if paths != own:
+            print_note(f"the numbers of messages are in {paths.state_dir}, which belongs to another user")
         return {}
-    reader = SnapshotReader(path)
+    reader = SnapshotReader(paths.db_path)
     try:
         return reader.read(counts)
     finally:

@@ -159,6 +159,8 @@ async def _read(paths: Paths, port: Port | None, user: str | None) -> Workspace:
 def print_content(info: TrustInfo) -> None:
     """Print the content that an engine would execute, and its changes since the last yes."""
     print_line(f"{info.workspace} executes:")
+    if not (info.commands or info.functions or info.urls):
+        print_line("  nothing: it has no bindings")
     for kind, found in (("command", info.commands), ("function", info.functions), ("address", info.urls)):
         for item in found:
             print_line(f"  {kind:<9} {item}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,10 +96,12 @@ class Stores:
             return {}
 
     def _reader(self, workspace: Path) -> SnapshotReader | None:
+        """Return a reader of the store of the running engine, else of this user; None if it cannot be read."""
         from victor_engine.service.connect import find
+        from victor_engine.service.finding import engine_paths
         from victor_engine.store.snapshot import SnapshotReader
 
         if workspace not in self._readers:
-            path = find(workspace, self._state_dir).db_path
-            self._readers[workspace] = SnapshotReader(path) if path.exists() else None
+            path = engine_paths(find(workspace, self._state_dir)).db_path
+            self._readers[workspace] = SnapshotReader(path) if os.access(path, os.R_OK) else None
         return self._readers[workspace]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,6 +72,19 @@ def _remedy(socket: Path) -> str:
     if info.st_mode & 0o020:
         return f"to add you to the group {group_name(info.st_gid)} (socket.group)"
     return "for a role: `permissions` in the scheduler.yaml of the engine"
+
+
+def engine_paths(paths: Paths) -> Paths:
+    """Return the paths of the engine that runs on the workspace, also of another user; without one, `paths`.
+
+    A state directory that the user has chosen stays.
+    """
+    if paths.chosen or engine_owner(paths.state_dir) is not None:
+        return paths
+    for record in engine_record.find(paths.workspace, configured=_configured_sockets()):
+        if is_running(record):
+            return replace(paths, state_dir=Path(record.state_dir))
+    return paths
 
 
 def how_to_start(paths: Paths) -> str:
