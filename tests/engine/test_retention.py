@@ -148,7 +148,7 @@ async def test_confirmed_rules_delete_what_nothing_needs_any_more(tmp_path: Path
         assert (await engine.verify_audit(None)).intact
 
 
-async def test_changed_rules_need_a_new_confirmation_and_the_audit_chain_is_kept_longer(
+async def test_changed_rules_need_a_new_confirmation(
     tmp_path: Path,
 ) -> None:
     root, clock = workspace(tmp_path, FILES), FakeClock(START)

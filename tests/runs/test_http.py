@@ -293,3 +293,11 @@ async def test_an_empty_answer_of_a_model_fails_unless_it_is_allowed(tmp_path: P
         await invoke(tmp_path, chat(server))
     assert caught.value.error_type == "EmptyAnswer"
     assert await invoke(tmp_path, chat(server, "allow_empty: true")) == " \n"
+
+
+async def test_options_of_a_model_are_sent_and_a_node_overrides_them(tmp_path: Path, server: Server) -> None:
+    server.replies = [stream(delta("yes"), delta("", "stop"))]
+    binding = chat(server, "options: {temperature: 0.1, seed: 7}")
+    await invoke(tmp_path, binding, llm_config={"temperature": 0.9})
+    body = server.requests[0][2]
+    assert (body["temperature"], body["seed"]) == (0.9, 7)

@@ -38,6 +38,7 @@ COMMANDS = {
         "versions",
         "Show and control versions and aliases; migrate runs.",
     ),
+    "config": ("victor_engine.cli.config_show", "config", "Show the effective settings and their places."),
     "completion": ("victor_engine.cli.completion", "completion", "Print the completion script of a shell."),
     "trust": (
         "victor_engine.cli.trust",
