@@ -7,6 +7,7 @@ RUNTIME := $(VENV)/.runtime
 TOOLS := $(VENV)/.tools
 BENCH := .venv-bench/.installed
 EXAMPLE := .run/workspace
+SETTINGS := .run/scheduler.yaml
 
 .PHONY: run test coverage proof lint format screenshots bench clean-run
 
@@ -14,7 +15,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) -e .
+	$(PIP) -e '.[watch]'
 	@touch $@
 
 $(TOOLS): pyproject.toml constraints.txt | $(BIN)/python
@@ -25,16 +26,21 @@ $(EXAMPLE): | examples/workspace
 	@mkdir -p .run
 	cp -r examples/workspace $(EXAMPLE)
 
+# The engine of the example deploys edited files by itself.
+$(SETTINGS):
+	@mkdir -p .run
+	echo 'watch: apply' > $(SETTINGS)
+
 # The console on a copy of the bundled example. Its state is kept in .run, so a second start continues it.
-run: $(RUNTIME) $(EXAMPLE)
+run: $(RUNTIME) $(EXAMPLE) $(SETTINGS)
 	@VICTOR_STATE=$(CURDIR)/.run/state $(BIN)/python -m victor_engine.service.headless \
 		--workspace $(EXAMPLE) --trust
 	@if [ -t 0 ] && [ -t 1 ] && [ -t 2 ]; then \
-		VICTOR_STATE=$(CURDIR)/.run/state exec $(BIN)/victor-tui --workspace $(EXAMPLE); \
+		VICTOR_STATE=$(CURDIR)/.run/state exec $(BIN)/victor-tui --workspace $(EXAMPLE) --config $(SETTINGS); \
 	else \
 		echo "Not connected to a terminal: the example workspace runs without the console."; \
 		VICTOR_STATE=$(CURDIR)/.run/state exec $(BIN)/python -m victor_engine.service.headless \
-			--workspace $(EXAMPLE); \
+			--workspace $(EXAMPLE) --config $(SETTINGS); \
 	fi
 
 # Delete the copy of the example and its state.

@@ -29,6 +29,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--workspace", metavar="DIR", help="default: the nearest parent with a victor.yaml")
     parser.add_argument("--state", metavar="DIR", help="default: VICTOR_STATE, or one per workspace")
+    parser.add_argument(
+        "--config", metavar="FILE", help="read this scheduler.yaml for an engine of this console"
+    )
     parser.add_argument("--attach", action="store_true", help="attach to a running engine; do not start one")
     parser.add_argument(
         "--read-only", action="store_true", help="read only: start no engine and change nothing"
@@ -76,6 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         Start an engine at the start of the console or on request, else only attach to one.
         """
+        from pathlib import Path
+
         from victor_engine.service.connect import open_console
 
         nonlocal can_start
@@ -84,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             state=arguments.state,
             attach_only=not can_start,
             read_only=arguments.read_only,
+            config_file=Path(arguments.config) if arguments.config else None,
         )
         can_start = False
         return port

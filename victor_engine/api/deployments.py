@@ -22,7 +22,7 @@ ChangeKind = Literal[
 
 FilesState = Literal["in force", "changed", "missing", "error"]
 
-DeploymentCause = Literal["start", "reload", "deploy", "undo"]
+DeploymentCause = Literal["start", "reload", "deploy", "undo", "watch"]
 
 
 class DeploymentChange(Struct, frozen=True, omit_defaults=True):

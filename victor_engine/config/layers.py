@@ -149,6 +149,7 @@ class _Builder:
             permissions=self.layers.permissions(),
             socket=self.layers.socket(),
             trust=self.layers.trust(),
+            watch=self.layers.watch(),
             hitl=self._hitl(),
             notify=self._first("notify", read_rules) or (),
             retention=self._retention(scheduler.history_retention_days),

@@ -234,6 +234,7 @@ class Config:
 
     `roles` maps roles that workflows name as `@role` to Unix users (`name`) and groups (`@name`). `permissions` has
     the roles on the engine; with None only root and the user of the engine use it.
+    With `watch` "apply", a running engine deploys changed files by itself.
     `warnings` lists settings without effect; a security setting in the wrong layer is an error there. `functions` maps
     a name in expressions to `package.module:function`. `files` are the configuration files that were read, highest
     precedence first, `digest` is that of the text of `victor.yaml`, and `settings` has its settings as text
@@ -254,6 +255,7 @@ class Config:
     permissions: PermissionsConfig | None = None
     socket: SocketConfig = field(default_factory=SocketConfig)
     trust: TrustConfig = field(default_factory=TrustConfig)
+    watch: str = ""
     hitl: HitlConfig = field(default_factory=HitlConfig)
     notify: tuple[NotifyRule, ...] = ()
     retention: Retention = field(default_factory=Retention)

@@ -121,6 +121,15 @@ class TrustedLayers:
             self.origins["trust.content"] = reader.source.place((*reader.key_path, "content"))
         return TrustConfig(content=("pinned" if fixed == "pinned" else own or fixed) or None)
 
+    def watch(self) -> str:
+        """Return `apply` if a running engine deploys changed files by itself; empty otherwise."""
+        for source in self._layers:
+            if source.data.get("watch") is not None:
+                value = Reader(source, (), source.data, "the configuration").one_of("watch", ("apply",), "")
+                self.origins["watch"] = source.place(("watch",))
+                return value
+        return ""
+
     def _fixed(self, system: Reader | None, later: Reader | None, key: str) -> str:
         fixed = system.text(key) if system is not None else ""
         own = later.text(key) if later is not None else ""

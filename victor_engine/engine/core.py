@@ -360,7 +360,13 @@ class Engine(Port):
             engine_user=user_name(os.geteuid()),
             files=self._differences.known(number, undone=undone),
             permissions=self.rights.granted(),
-            problems=(*self.workspace.problems, *self.socket_problems, *stored, *keys),
+            problems=(
+                *self.workspace.problems,
+                *self.socket_problems,
+                *self.files.open_problems(),
+                *stored,
+                *keys,
+            ),
             **msgspec.structs.asdict(counts),
         )
 

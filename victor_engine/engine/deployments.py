@@ -128,7 +128,13 @@ async def apply_valid(store: Store, workspace: Workspace, how: DeploymentCause) 
 
 
 async def deploy(
-    store: Store, workspace: Workspace, now: datetime, token: str | None, *, undo: bool
+    store: Store,
+    workspace: Workspace,
+    now: datetime,
+    token: str | None,
+    *,
+    undo: bool,
+    how: DeploymentCause = "deploy",
 ) -> DeploymentInfo:
     """Deploy all changes of the files, or take the last deployment back. Raise DeploymentError if a file has an error.
 
@@ -151,7 +157,7 @@ async def deploy(
     if prepared.undone is not None:
         undone = prepared.undone
         return await store.write(lambda tx: _undo(tx, actor, undone, files))
-    _, info = await store.write(lambda tx: _commit(tx, actor, prepared.changes, "deploy", files, whole=True))
+    _, info = await store.write(lambda tx: _commit(tx, actor, prepared.changes, how, files, whole=True))
     return info
 
 

@@ -42,6 +42,12 @@ class WorkspaceFiles:
         """Called after a load was put into use."""
         self.notices: list[str] = []
         """Sentences about the start for its operator."""
+        self.not_applied: ProblemInfo | None = None
+        """Why `watch: apply` did not deploy the files; None if it did, or does not apply them."""
+
+    def open_problems(self) -> tuple[ProblemInfo, ...]:
+        """Return why `watch: apply` did not deploy the files."""
+        return () if self.not_applied is None else (self.not_applied,)
 
     async def apply_at_start(self) -> DeploymentInfo | None:
         return await apply_valid(self._store, self._current.loaded, "start")
@@ -84,6 +90,27 @@ class WorkspaceFiles:
         found = await self._store.read(lambda connection: prepare(connection, workspace, now, undo=undo))
         await workspace.bindings.close()
         return found.plan
+
+    async def apply_changes(self) -> None:
+        """Deploy the changes of the files, read once, for `watch: apply`. Undone changes stay back.
+
+        Raise DeploymentError if a file has an error, and UntrustedError if one is not trusted.
+        """
+        async with self._current.loading:
+            workspace, now = await self._current.load(), self._clock.now()
+            found = await self._store.read(lambda connection: prepare(connection, workspace, now))
+            plan = found.plan
+            same = workspace.judgement.content.digest == self._current.loaded.judgement.content.digest
+            if plan.undone or (same and not plan.changes and not plan.errors):
+                await workspace.bindings.close()
+                return
+            if plan.changes or plan.errors or plan.untrusted:
+                try:
+                    await deploy(self._store, workspace, now, plan.plan or None, undo=False, how="watch")
+                except BaseException:
+                    await workspace.bindings.close()
+                    raise
+            await self._use(workspace)
 
     async def deploy(self, plan: str | None, undo: bool) -> DeploymentInfo:
         async with self._current.loading:

@@ -120,6 +120,7 @@ async def open_engine(
     directory or on this workspace.
     """
     from victor_engine.engine import Engine
+    from victor_engine.service import file_watch
     from victor_engine.service.listening import Listener
 
     paths.make()
@@ -171,6 +172,13 @@ async def open_engine(
             await engine.close()
             raise
         engine.files.on_used = listener.reloaded
+    if serve and fire and (watch := file_watch.start(engine)) is not None:
+
+        async def stop_files() -> None:
+            watch.cancel()
+            await asyncio.wait([watch])
+
+        engine.closers.append(stop_files)
     return engine
 
 
@@ -180,6 +188,7 @@ async def open_console(
     state: Path | str | None = None,
     attach_only: bool = False,
     read_only: bool = False,
+    config_file: Path | None = None,
 ) -> tuple[Port, bool]:
     """Return the port of a console, and whether the engine is in this process.
 
@@ -195,7 +204,7 @@ async def open_console(
             ended = await how_it_ended(paths)
             raise EngineUnavailableError(ended or how_to_start(paths))
         try:
-            return await open_engine(paths), True
+            return await open_engine(paths, config_file=config_file), True
         except EngineLockedError:
             port = await attach(paths, "console")
             if port is None:

@@ -24,6 +24,7 @@ async def run_headless(
     *,
     out: Callable[[str], None] | None = None,
     limit: float = 300.0,
+    config_file: Path | None = None,
 ) -> int:
     """Run the engine of a workspace, and print one line for each event.
 
@@ -33,7 +34,7 @@ async def run_headless(
     say = out or (lambda line: print(plain(line), flush=True))
     current_actor.set(local_actor("cli"))
     with Signals() as signals:
-        engine = await open_engine(find(workspace, state_dir))
+        engine = await open_engine(find(workspace, state_dir), config_file=config_file)
         stopping = asyncio.ensure_future(wait_for_stop(engine, signals))
         finished = asyncio.ensure_future(_first_scheduled_run(engine, say))
         try:
@@ -91,13 +92,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workspace", type=Path)
     parser.add_argument("--state", type=Path)
+    parser.add_argument("--config", type=Path)
     parser.add_argument("--trust", action="store_true", help="trust the workspace and exit")
     arguments = parser.parse_args()
     try:
         if arguments.trust:
             trust(find(arguments.workspace, arguments.state).workspace)
             return 0
-        return asyncio.run(run_headless(arguments.workspace, arguments.state))
+        return asyncio.run(run_headless(arguments.workspace, arguments.state, config_file=arguments.config))
     except VictorError as error:
         print(f"error: {plain(error.message)}", file=sys.stderr)
         return error.exit_code
