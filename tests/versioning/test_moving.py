@@ -9,6 +9,7 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.engine.support import engine_on, question, until_end, workspace
@@ -669,10 +670,22 @@ async def test_schedules_move_with_their_state(tmp_path: Path) -> None:
         assert (planned[pinned.id].outcome, planned[pinned.id].changes) == ("ready", ("+ region = eu",))
         assert "uses alias 'stable'" in planned[named.id].reason
         assert newest.id not in planned
-        await engine.migrate_runs(spec)
+        report = await engine.migrate_runs(spec)
         found = (await engine.schedule(pinned.id)).spec
         assert (found.version, found.initial_state) == ("2.0.0", {"k": 1, "region": "eu"})
         assert (await engine.schedule(named.id)).spec.version == "stable"
+
+        # The schedules go back with the runs of the command, unless they have changed since.
+        await engine.edit_schedule(pinned.id, msgspec.structs.replace(found, max_active_runs=3))
+        (stays,) = (await engine.unmigrate_runs(report.batch)).schedules
+        assert (stays.outcome, "has changed since" in stays.reason) == ("refused", True)
+        await engine.edit_schedule(pinned.id, found)
+        (back,) = (await engine.unmigrate_runs(report.batch)).schedules
+        assert (back.outcome, back.to_version) == ("migrated", "^1")
+        found = (await engine.schedule(pinned.id)).spec
+        assert (found.version, found.initial_state) == ("^1", {"k": 1})
+        with pytest.raises(ConflictError, match="nothing to undo"):
+            await engine.unmigrate_runs(report.batch)
 
 
 async def test_the_migrations_of_one_command_are_undone_together(tmp_path: Path) -> None:

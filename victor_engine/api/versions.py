@@ -241,7 +241,7 @@ class MigrationReport(Struct, frozen=True, omit_defaults=True):
     """The results of a migration. Nothing was written unless `applied` is True.
 
     `plan` is the token that migrates exactly the items that are listed as ready. `batch` is the id with which the
-    migrated runs can be migrated back together.
+    migrated runs and schedules can be migrated back together.
     """
 
     workflow: str

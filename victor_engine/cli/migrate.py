@@ -177,7 +177,8 @@ def undo(ctx: click.Context, run_id: str | None, batch: str | None, remark: str,
         if batch is not None:
             report = await port.unmigrate_runs(batch, remark)
             print_json(report) if as_json else _print_undone(report)
-            return REFUSED if report.count("refused") else 0
+            stay = report.count("refused") + sum(move.outcome == "refused" for move in report.schedules)
+            return REFUSED if stay else 0
         found = await port.unmigrate_run(run_id or "", remark)
         print_json(found) if as_json else print_line(
             f"{found.id} is back on {found.workflow} {found.version}"
@@ -194,6 +195,9 @@ def _print_undone(report: MigrationReport) -> None:
     )
     for move in [move for move in report.runs if move.outcome == "refused"][:LISTED]:
         print_line(f"run {move.run_id}  {move.from_version}  refused: {move.reason}")
+    for each in report.schedules:
+        end = f"refused: {each.reason}" if each.outcome == "refused" else f"is back on {each.to_version}"
+        print_line(f"schedule {each.schedule_id}  {end}")
 
 
 @click.command("history")

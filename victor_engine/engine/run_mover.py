@@ -31,6 +31,7 @@ from victor_engine.engine.migration_planning import (
     what_changed,
 )
 from victor_engine.engine.queries import RunQueries
+from victor_engine.engine.schedule_mover import move_back
 from victor_engine.errors import ConflictError, StorageError, VictorError
 from victor_engine.identity import acting
 from victor_engine.ids import new_id
@@ -39,6 +40,7 @@ from victor_engine.runs.migration import MovedMeanwhileError, Plan, apply, undo
 from victor_engine.scheduling import schedule_commands
 from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx
+from victor_engine.store.repositories import schedule_moves
 from victor_engine.store.repositories.run_rows import RunRef, ref_of, status_and_priority
 from victor_engine.work.migration_functions import Calls
 
@@ -200,10 +202,11 @@ class RunMover:
     ) -> list[ScheduleMove]:
         """Migrate the schedules of the spec, or with a plan its unchanged schedules."""
 
-        def move_one(tx: Tx, move: ScheduleMove, changed: ScheduleSpec) -> ScheduleMove:
+        def move_one(tx: Tx, move: ScheduleMove, old: ScheduleSpec, changed: ScheduleSpec) -> ScheduleMove:
             if move.outcome != "ready":
                 return move
             schedule_commands.edit(tx, move.schedule_id, changed, actor=batch.actor, note=batch.note)
+            schedule_moves.add(tx, batch.id, move.schedule_id, old, changed)
             return msgspec.structs.replace(move, outcome="migrated")
 
         def transition(tx: Tx, calls: Calls | None) -> list[ScheduleMove]:
@@ -215,7 +218,7 @@ class RunMover:
 
         def moved(tx: Tx, planner: Planner) -> list[ScheduleMove]:
             if plan is None:
-                return [move_one(tx, move, changed) for move, _, changed in planner.schedules()]
+                return [move_one(tx, move, old, changed) for move, old, changed in planner.schedules()]
             done = []
             for item in plan.items:
                 if not item.id.startswith("schedule "):
@@ -230,7 +233,7 @@ class RunMover:
                         ScheduleMove(schedule_id, old, spec.to_version, "refused", reason, changed=changed)
                     )
                 else:
-                    done.append(move_one(tx, found[0], found[2]))
+                    done.append(move_one(tx, *found))
             return done
 
         if not (spec.schedules or spec.schedule_ids):
@@ -250,7 +253,7 @@ class RunMover:
 
     async def unmigrate_runs(self, batch: str, note: str = "") -> MigrationReport:
         found = await self.store.read(lambda c: queries.batch_of_moves(c, batch))
-        if not found.moves:
+        if not found.moves and not found.schedules:
             raise ConflictError(f"all migrations of {found.id} are undone, so there is nothing to undo")
         actor = acting()
 
@@ -265,8 +268,11 @@ class RunMover:
         for first in range(0, len(found.moves), AT_ONCE):
             some = found.moves[first : first + AT_ONCE]
             runs += await asyncio.gather(*(back(*move) for move in some))
-        versions = ", ".join(sorted({move.to_version for move in runs}))
-        return MigrationReport(found.workflow, versions, True, tuple(runs), batch=found.id)
+        schedules = await self.store.write(lambda tx: move_back(tx, found.schedules, actor, note))
+        if schedules:
+            await self._execution.refresh()
+        versions = ", ".join(sorted({move.to_version for move in runs or schedules}))
+        return MigrationReport(found.workflow, versions, True, tuple(runs), tuple(schedules), batch=found.id)
 
     async def _undo(self, ref: RunRef, transition: Callable[[Tx], None]) -> None:
         """Commit the undo of the migration of a run while the runtime does not hold it."""
@@ -300,7 +306,7 @@ def _report(
     schedules: Sequence[ScheduleMove],
     batch: _Batch,
 ) -> MigrationReport:
-    moved = any(move.outcome == "migrated" for move in runs)
+    moved = "migrated" in {*(run.outcome for run in runs), *(move.outcome for move in schedules)}
     return MigrationReport(
         spec.workflow, version, True, tuple(runs), tuple(schedules), batch=batch.id if moved else ""
     )

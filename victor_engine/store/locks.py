@@ -32,6 +32,7 @@ class Root(IntEnum):
 
 OWNED: dict[str, Root] = {
     "schedules": Root.SCHEDULE,
+    "schedule_moves": Root.SCHEDULE,
     "fires": Root.SCHEDULE,
     "backfills": Root.SCHEDULE,
     "backfill_fires": Root.SCHEDULE,

@@ -343,6 +343,16 @@ CREATE TABLE runs (
   error         TEXT                    -- JSON ErrorInfo
 , backfill_id INTEGER, overrides TEXT);
 
+CREATE TABLE schedule_moves (
+  id          INTEGER PRIMARY KEY,
+  batch       TEXT NOT NULL,      -- the id that the moves of one command have in common
+  schedule_id TEXT NOT NULL,
+  workflow    TEXT NOT NULL,
+  before      TEXT NOT NULL,      -- JSON: the spec before
+  after       TEXT NOT NULL,      -- JSON: the spec after
+  undone_at   INTEGER
+);
+
 CREATE TABLE schedules (
   id           TEXT PRIMARY KEY,
   workflow     TEXT NOT NULL,
@@ -508,6 +518,8 @@ CREATE INDEX runs_status ON runs (status);
 CREATE INDEX runs_workflow ON runs (workflow);
 
 CREATE INDEX runs_workflow_status ON runs (workflow, status);
+
+CREATE INDEX schedule_moves_batch ON schedule_moves (batch);
 
 CREATE INDEX schedules_due ON schedules (next_fire) WHERE next_fire IS NOT NULL AND removed_at IS NULL;
 

@@ -77,7 +77,10 @@ def request_id(connection: Source, given: str) -> str:
 
 def batch_id(connection: Source, given: str) -> str:
     """Return the full id of a batch of migrations. Raise NotFoundError, or UsageError if several match."""
-    sql = "SELECT DISTINCT batch FROM run_migrations WHERE batch >= ? AND batch < ? ORDER BY batch LIMIT ?"
+    sql = (
+        "SELECT DISTINCT batch FROM (SELECT batch FROM run_migrations UNION SELECT batch FROM schedule_moves)"
+        " WHERE batch >= ? AND batch < ? ORDER BY batch LIMIT ?"
+    )
     return _resolve(connection, sql, given.lower(), "batch of migrations", "victor versions history")
 
 

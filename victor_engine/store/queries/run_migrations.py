@@ -12,7 +12,9 @@ from victor_engine.clock import from_us
 from victor_engine.store.db import actor_from_json
 from victor_engine.store.queries import ids as known_ids
 from victor_engine.store.queries.conversions import instant
+from victor_engine.store.repositories import schedule_moves
 from victor_engine.store.repositories.run_rows import RunRef, ref_of
+from victor_engine.store.repositories.schedule_moves import StoredMove
 
 _SELECT = (
     "SELECT m.id, r.id, m.workflow, m.from_version, m.to_version, m.path, m.checksums, m.digest_before,"
@@ -69,11 +71,15 @@ def run_migrations(
 
 
 class Batch(Struct, frozen=True):
-    """The moves of one command that were not undone: for each its run, the old version and the new one."""
+    """The moves of one command that were not undone.
+
+    `moves` has the run, the old version and the new one of each run.
+    """
 
     id: str
     workflow: str
     moves: tuple[tuple[RunRef, str, str], ...]
+    schedules: tuple[StoredMove, ...]
 
 
 def batch_of_moves(connection: sqlite3.Connection, given: str) -> Batch:
@@ -85,4 +91,6 @@ def batch_of_moves(connection: sqlite3.Connection, given: str) -> Batch:
         (batch,),
     ).fetchall()
     moves = tuple((ref_of(connection, key), old, new) for key, _, old, new, undone in rows if undone is None)
-    return Batch(batch, rows[0][1], moves)
+    schedules = schedule_moves.not_undone(connection, batch)
+    workflow = rows[0][1] if rows else schedules[0].workflow if schedules else ""
+    return Batch(batch, workflow, moves, schedules)
