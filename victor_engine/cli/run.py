@@ -28,6 +28,18 @@ EXIT_CODES = {"succeeded": 0, "failed": 10, "rejected": 11, "cancelled": 12}
 )
 @click.option("--deploy", "deploy_first", is_flag=True, help="Deploy the changes of the files first.")
 @click.option("--note", "remark", default="", help="Note for the audit trail.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show the way of the run with given results, and execute, ask and store nothing.",
+)
+@click.option(
+    "--mock",
+    "mocks",
+    multiple=True,
+    metavar="NODE=JSON",
+    help="The result of a node, or the answer, for --dry-run.",
+)
 @click.option("-f", "--follow", is_flag=True, help="Print events and log lines until the run has finished.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run as JSON.")
 @click.pass_context
@@ -40,6 +52,8 @@ def run(
     nominal: str | None,
     deploy_first: bool,
     remark: str,
+    dry_run: bool,
+    mocks: tuple[str, ...],
     follow: bool,
     as_json: bool,
 ) -> int:
@@ -53,6 +67,14 @@ def run(
     workflow = _of_file(ctx, workflow)
     require_workspace(ctx)
     initial = json_state(state, state_file)
+    if mocks and not dry_run:
+        raise UsageError("--mock gives results to a dry run; add --dry-run")
+    if dry_run:
+        from victor_engine.cli.dry_run import read_mocks, show_dry_run
+
+        if nominal is not None or deploy_first or follow:
+            raise UsageError("--dry-run cannot be combined with --nominal, --deploy or --follow")
+        sys.exit(show_dry_run(ctx, workflow, version, initial, read_mocks(mocks), as_json))
     instant = None if nominal is None else _instant(nominal)
 
     import asyncio
