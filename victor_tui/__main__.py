@@ -43,7 +43,10 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "remembered answer, else ask; otherwise: console",
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if arguments.config:
+        arguments.config = os.path.abspath(os.path.expanduser(arguments.config))
+    return arguments
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from victor_tui.engine_choice import prepare
 
         try:
-            if not prepare(arguments.workspace, arguments.state, arguments.engine):
+            if not prepare(arguments.workspace, arguments.state, arguments.engine, arguments.config):
                 return 1
         except VictorError as error:
             print(f"error: {error.message}", file=sys.stderr)
@@ -117,7 +120,10 @@ def start_daemon(arguments: argparse.Namespace) -> None:
         env["VICTOR_STATE"] = os.path.abspath(arguments.state)
     if arguments.workspace:
         os.chdir(arguments.workspace)
-    os.execvpe(sys.executable, [sys.executable, "-m", "victor_engine.cli.main", "scheduler", "start"], env)
+    words = [sys.executable, "-m", "victor_engine.cli.main", "scheduler", "start"]
+    if arguments.config:
+        words += ["--config", arguments.config]
+    os.execvpe(sys.executable, words, env)
 
 
 if __name__ == "__main__":

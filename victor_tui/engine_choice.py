@@ -105,14 +105,15 @@ def no_engine(workspace: str | None, state: str | None) -> bool:
     return asyncio.run(look())
 
 
-def start_daemon(workspace: Path, state_dir: Path) -> bool:
+def start_daemon(workspace: Path, state_dir: Path, config: str | None = None) -> bool:
     """Start a daemon, and return when it answers. Return False if it did not start; the command has printed why."""
     words = [sys.executable, "-m", "victor_engine.cli.main", "--workspace", str(workspace)]
     words += ["--state-dir", str(state_dir), "scheduler", "start", "--daemon"]
+    words += ["--config", config] if config else []
     return subprocess.run(words, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False).returncode == 0
 
 
-def prepare(workspace: str | None, state: str | None, wanted: str | None) -> bool:
+def prepare(workspace: str | None, state: str | None, wanted: str | None, config: str | None = None) -> bool:
     """Start a daemon if that was chosen for the workspace, now or before. Return False to leave.
 
     `wanted` is the option `--engine`: a choice, or `ask`. Without it, a console that is not opened over SSH, or that
@@ -134,7 +135,7 @@ def prepare(workspace: str | None, state: str | None, wanted: str | None) -> boo
             print(file=sys.stderr)
             return False
     choices.remember(paths.workspace, choice)
-    return choice == "console" or start_daemon(paths.workspace, paths.state_dir)
+    return choice == "console" or start_daemon(paths.workspace, paths.state_dir, config)
 
 
 __all__ = ["CHOICES", "Choices", "ask", "over_ssh", "prepare"]

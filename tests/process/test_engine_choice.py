@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from tests.engine.support import workspace
 from tests.process.terminal import Terminal, needs_tmux
 from victor_engine.cli.main import main
 from victor_engine.service.engine_lock import engine_owner
+from victor_tui.__main__ import parse_arguments
+from victor_tui.__main__ import start_daemon as hand_over
 from victor_tui.engine_choice import Choices, ask, over_ssh
 
 pytestmark = pytest.mark.process
@@ -66,3 +69,15 @@ def test_ssh_is_known_by_its_environment() -> None:
     assert over_ssh(SSH)
     assert over_ssh({"SSH_TTY": "/dev/pts/1"})
     assert not over_ssh({"TERM": "xterm", "SSH_CONNECTION": ""})
+
+
+def test_the_daemon_of_a_console_has_its_configuration_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[str]] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "execvpe", lambda _file, words, _env: started.append(list(words)))
+    hand_over(parse_arguments(["--config", "own.yaml"]))
+    hand_over(parse_arguments([]))
+    assert started[0][-2:] == ["--config", str(tmp_path / "own.yaml")]
+    assert "--config" not in started[1]
