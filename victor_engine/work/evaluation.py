@@ -6,16 +6,16 @@ A thread starts the process and communicates with it, so that the event loop is 
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
 from victor_engine import jsonio
 from victor_engine.definition.expressions.budget import LOCAL, NeedsWorkerError
 from victor_engine.definition.expressions.expression import FunctionRegistry, evaluate_as, state_read
 from victor_engine.errors import ExpressionError, ExpressionLimitError
+from victor_engine.workers.jobs import Job, JobThreads
 from victor_engine.workers.process import WorkerProcess
 
 WORKERS = 2
@@ -36,9 +36,8 @@ class Evaluator:
     """Evaluates the conditions and assignments of runs, and owns the worker processes."""
 
     def __init__(self) -> None:
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads = JobThreads(WORKERS, "victor-expressions")
         self._idle: list[WorkerProcess] = []
-        self._jobs: set[_Job] = set()
 
     async def evaluate(
         self, kind: str, text: str, state: Mapping[str, Any], functions: FunctionRegistry
@@ -58,9 +57,6 @@ class Evaluator:
         more: NeedsWorkerError,
     ) -> Any:
         """Evaluate in a worker process an expression that exceeded the limits of the event loop."""
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="victor-expressions")
-        loop = asyncio.get_running_loop()
         request = {
             "kind": kind,
             "text": text,
@@ -68,23 +64,12 @@ class Evaluator:
             "functions": sorted(functions.own),
             "answers": more.answers,
         }
-        job = _Job(request, _in_loop(loop, functions))
-        self._jobs.add(job)
-        try:
-            return await loop.run_in_executor(self._threads, job.run, self._idle)
-        except asyncio.CancelledError:
-            job.end()
-            raise
-        finally:
-            self._jobs.discard(job)
+        job = _Job(request, _in_loop(asyncio.get_running_loop(), functions))
+        return await self._threads.run(job, job.run, self._idle)
 
     async def close(self) -> None:
         """End all worker processes."""
-        for job in self._jobs:
-            job.end()
-        threads, self._threads = self._threads, None
-        if threads is not None:
-            await asyncio.to_thread(threads.shutdown, cancel_futures=True)
+        await self._threads.close()
         while self._idle:
             self._idle.pop().end()
 
@@ -113,33 +98,25 @@ def _in_loop(loop: asyncio.AbstractEventLoop, functions: FunctionRegistry) -> Ca
     return call
 
 
-class _Job:
-    """One evaluation in a worker process. `run` is called in a thread; `end` may be called in any thread."""
+class _Job(Job):
+    """One evaluation in a worker process. `run` is called in a thread."""
 
     def __init__(self, request: Mapping[str, Any], call: Call) -> None:
+        super().__init__()
         self._request = request
         self._call = call
-        self._lock = threading.Lock()
-        self._ended = False
-        self._process: WorkerProcess | None = None
-
-    def end(self) -> None:
-        with self._lock:
-            self._ended = True
-            if self._process is not None:
-                self._process.kill()
 
     def run(self, idle: list[WorkerProcess]) -> Any:
-        process = self._start(idle)
+        process = self.hold(lambda: _kept_or_new(idle))
+        if process is None:
+            raise ExpressionError("the evaluation was cancelled")
         reusable = False
         try:
             answer = _ask(process, self._request, self._call)
             reusable = answer is not None and answer.get("memory", _KEPT_MEMORY) < _KEPT_MEMORY
         finally:
-            with self._lock:
-                self._process = None
-                reusable = reusable and not self._ended
-            if reusable:
+            _, ended = self.release()
+            if reusable and not ended:
                 idle.append(process)
             else:
                 process.end()
@@ -155,26 +132,21 @@ class _Job:
             raise ExpressionLimitError(error["message"])
         raise ExpressionError(error["message"], error_type=error["type"])
 
-    def _start(self, idle: list[WorkerProcess]) -> WorkerProcess:
-        with self._lock:
-            if self._ended:
-                raise ExpressionError("the evaluation was cancelled")
-            process: WorkerProcess | None = None
-            while process is None and idle:
-                process = idle.pop()
-                if not process.alive:
-                    process.end()
-                    process = None
-            if process is None:
-                try:
-                    process = WorkerProcess(_MODULE)
-                except OSError as error:
-                    raise ExpressionError(
-                        f"cannot start a process for a long expression: {error.strerror or error}",
-                        error_type="WorkerNotStarted",
-                    ) from error
-            self._process = process
+
+def _kept_or_new(idle: list[WorkerProcess]) -> WorkerProcess:
+    """Return a process of an earlier evaluation, or start one."""
+    while idle:
+        process = idle.pop()
+        if process.alive:
             return process
+        process.end()
+    try:
+        return WorkerProcess(_MODULE)
+    except OSError as error:
+        raise ExpressionError(
+            f"cannot start a process for a long expression: {error.strerror or error}",
+            error_type="WorkerNotStarted",
+        ) from error
 
 
 def _ask(process: WorkerProcess, request: Mapping[str, Any], call: Call) -> dict[str, Any] | None:

@@ -7,18 +7,16 @@ outside, and plans again with its result.
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from victor_engine import jsonio
 from victor_engine.versioning.migration_steps import FunctionFailedError, MigrationError, State
 from victor_engine.work import migration_worker
+from victor_engine.workers.jobs import Job, JobThreads
 from victor_engine.workers.process import WorkerProcess
 
 T = TypeVar("T")
@@ -70,8 +68,7 @@ class MigrationFunctions:
     def __init__(self, workspace: Path, trusted: Callable[[], bool]) -> None:
         self._workspace = str(workspace)
         self._trusted = trusted
-        self._threads: ThreadPoolExecutor | None = None
-        self._jobs: set[_Job] = set()
+        self._threads = JobThreads(WORKERS, "victor-migrations")
 
     async def settled(self, attempt: Callable[[Calls | None], Awaitable[T]]) -> T:
         """Return the result of `attempt` after all functions that it needs have been called.
@@ -94,25 +91,12 @@ class MigrationFunctions:
             await self._call(calls)
 
     async def _call(self, calls: Calls) -> None:
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="victor-migrations")
         job = _Job(self._workspace, calls)
-        self._jobs.add(job)
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._threads, job.run)
-        except asyncio.CancelledError:
-            job.end()
-            raise
-        finally:
-            self._jobs.discard(job)
+        await self._threads.run(job, job.run)
 
     async def close(self) -> None:
         """End all worker processes."""
-        for job in self._jobs:
-            job.end()
-        threads, self._threads = self._threads, None
-        if threads is not None:
-            await asyncio.to_thread(threads.shutdown, cancel_futures=True)
+        await self._threads.close()
 
 
 class NoFunctions(MigrationFunctions):
@@ -122,22 +106,14 @@ class NoFunctions(MigrationFunctions):
         super().__init__(Path("/"), lambda: False)
 
 
-class _Job:
-    """The missing calls of an operation. `run` is called in a thread; `end` may be called in any thread."""
+class _Job(Job):
+    """The missing calls of an operation. `run` is called in a thread."""
 
     def __init__(self, workspace: str, calls: Calls) -> None:
+        super().__init__()
         self._workspace = workspace
         self._calls = calls
         self._missing = list(calls.missing)
-        self._lock = threading.Lock()
-        self._ended = False
-        self._process: WorkerProcess | None = None
-
-    def end(self) -> None:
-        with self._lock:
-            self._ended = True
-            if self._process is not None:
-                self._process.kill()
 
     def run(self) -> None:
         try:
@@ -153,7 +129,7 @@ class _Job:
                 f"{reference} was not called, because {LOSSES} calls exceeded the limits; correct the function"
             )
         try:
-            process = self._started()
+            process = self.hold(lambda: WorkerProcess(_MODULE))
         except OSError as error:
             return FunctionFailedError(f"cannot start a process for {reference}: {error.strerror or error}")
         if process is None:
@@ -185,15 +161,8 @@ class _Job:
             "correct the function, or prepare the data before the migration"
         )
 
-    def _started(self) -> WorkerProcess | None:
-        with self._lock:
-            if self._process is None and not self._ended:
-                self._process = WorkerProcess(_MODULE)
-            return None if self._ended else self._process
-
     def _drop(self) -> None:
-        with self._lock:
-            process, self._process = self._process, None
+        process, _ = self.release()
         if process is not None:
             process.end()
 
