@@ -47,7 +47,7 @@ from victor_tui.inbox.queue import Queue, QueueLoader
 from victor_tui.keys import SCREENS, bindings
 from victor_tui.navigation import ScreenNavigator
 from victor_tui.output_guard import ControlCharacterFilter
-from victor_tui.text import clean
+from victor_tui.text import clean, full
 from victor_tui.textual_compat import (
     CachedStylesheet,
     add_line_filter,
@@ -258,7 +258,9 @@ class VictorApp(Console):
     def on_lost(self, message: Lost) -> None:
         retry = "" if message.retry_in is None else f" · retry in {message.retry_in:g} s"
         start = " · F9 starts one here" if retry and self._may_start else ""
-        self.lost = clean(message.error.message) + start + retry
+        self.lost_at = self.lost_at if self.lost else self.clock.now()
+        since = f" · data as of {full(self.lost_at, self.zone)}" if "caller" in self.feed.snapshots else ""
+        self.lost = clean(message.error.message) + start + retry + since
         self.owns_engine = False
         self.update_header()
 

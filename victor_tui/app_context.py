@@ -119,6 +119,8 @@ class Console(KeyQueueApp[str]):
         """The current user."""
         self.lost = ""
         """The reason why the engine is unreachable; empty while it is connected."""
+        self.lost_at = self.clock.now()
+        """The time until which the data of the screens was current, while the engine is unreachable."""
         self.feed = Feed(connect, self.post_message, interval=interval)
         self.access = Access(lambda: self.feed.snapshots.get("caller"))
         self.session = Session(lambda: self.clock.now())

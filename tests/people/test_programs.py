@@ -316,3 +316,8 @@ async def test_the_end_of_an_engine_in_this_process_ends_serving() -> None:
         await task
     port.down = False
     await port.end()
+
+
+async def test_a_handler_without_the_method_is_refused_at_the_start() -> None:
+    with pytest.raises(TypeError, match="object has no method request_human_input"):
+        await serve(None, object())  # type: ignore[arg-type]

@@ -393,6 +393,7 @@ async def test_while_the_engine_is_away_the_screen_stays(world: World) -> None:
         world.go_down()
         await settle(pilot)
         assert "the connection to the engine broke · retry in 0.5 s" in banner(app)
+        assert "data as of 2026-03-10 14:05:00 UTC" in banner(app)
         assert "engine lost" in header(app)
         assert any("host_health" in line for line in lines(app))
 

@@ -100,6 +100,10 @@ async def serve(
     one request only: it is reported, and the request stays open for people. Errors that a new connection cannot
     remove propagate, for example a query that is not valid, or the end of an engine in this process.
     """
+    if not callable(getattr(handler, "request_human_input", None)):
+        raise TypeError(
+            f"{type(handler).__name__} has no method request_human_input; see victor_engine.hitl.HITLHandler"
+        )
     await _Serving(port, handler, query or RequestQuery(), report, clock or SystemClock()).run()
 
 
