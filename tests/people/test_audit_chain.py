@@ -219,6 +219,18 @@ async def test_a_change_with_sqlite3_is_found_and_named(tmp_path: Path, case: st
     assert [f for f in report.findings if f.kind == kind and message in f.message], report.findings
 
 
+async def test_a_deleted_record_is_not_called_recomputed(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        await story(b)
+        head = await b.store.read(head_of)
+        other = sqlite3.connect(tmp_path / "victor.db")
+        other.execute("DELETE FROM audit WHERE seq = ?", (head.seq,))
+        other.commit()
+        other.close()
+        kinds = {finding.kind for finding in (await verified(b, f"{head.seq}:{head.digest}")).findings}
+    assert kinds == {"deleted", "inserted"}
+
+
 def compute_anew(path: Path, keep: int | None = None, change: str = "") -> None:
     """Forge a store that verifies without a saved head.
 
