@@ -35,6 +35,7 @@ TESTS = Path(__file__).parents[1]
 GROUPED = ("scheduler", "hitl", "console", "permissions", "socket", "trust", "retention", "notify")
 """Sections whose keys are listed one by one."""
 
+WATCH = "service/test_file_watch.py"
 RETENTION = "engine/test_retention.py"
 PERMISSIONS = "service/test_permissions.py"
 EFFECTS: dict[str, str] = {}
@@ -72,10 +73,13 @@ EFFECTS.update(
         "default_agent": "runs/test_bindings.py::test_the_order_of_bindings",
         "functions": "runs/test_bindings.py::test_functions_for_expressions_are_loaded",
         "roles": "people/test_checks.py::test_roles_of_the_configuration_are_known",
+        "watch": f"{WATCH}::test_changed_files_are_deployed_unless_they_have_errors_or_are_not_trusted",
         "secrets": "engine/test_secrets.py::test_the_order_of_the_sources_of_a_secret",
         "calendars": "engine/test_loading.py::test_a_calendar_in_a_worker_process_excludes_the_same_times",
         "scheduler.poll_interval": "config/test_effective.py::test_the_poll_interval_bounds_the_wait",
         "scheduler.drain_timeout": "process/test_daemon.py::test_a_second_signal_ends_the_drain",
+        "scheduler.heartbeat": "process/test_daemon.py::test_the_heart_beats_while_the_engine_works",
+        "scheduler.heartbeat_interval": "process/test_daemon.py::test_the_heart_beats_while_the_engine_works",
         "scheduler.max_concurrent_runs": "engine/test_commands.py::test_after_a_restart_a_run_without_a_slot_is_queued",
         "scheduler.history_retention_days": f"{RETENTION}::test_changed_rules_need_a_new_confirmation",
         **{

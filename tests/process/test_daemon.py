@@ -9,9 +9,11 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -201,3 +203,39 @@ def test_a_large_log_is_begun_anew_while_the_engine_runs(tmp_path: Path) -> None
     assert sizes[0] > LARGEST
     assert sizes[1:] == [1, 2], "the oldest log is deleted"
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
+
+
+def test_the_heart_beats_while_the_engine_works(tmp_path: Path) -> None:
+    beats: list[str] = []
+
+    class Monitor(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            beats.append(self.path)
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Monitor) as monitor:
+        threading.Thread(target=monitor.serve_forever, daemon=True).start()
+        file = tmp_path / "heartbeat"
+        root = workspace(tmp_path, FILES)
+        settings = root / "victor.yaml"
+        handlers = settings.read_text()
+        settings.write_text(f"{handlers}scheduler: {{heartbeat: {file}, heartbeat_interval: 100ms}}\n")
+        with managed(tmp_path, root, "0") as (process, manager):
+            manager.until("READY")
+            eventually(file)
+            first, limit = file.stat().st_mtime_ns, time.monotonic() + WITHIN
+            while file.stat().st_mtime_ns == first:
+                assert time.monotonic() < limit
+                time.sleep(0.02)
+            url = f"http://127.0.0.1:{monitor.server_address[1]}/ping"
+            settings.write_text(f"{handlers}scheduler: {{heartbeat: '{url}', heartbeat_interval: 100ms}}\n")
+            process.send_signal(signal.SIGHUP)
+            while len(beats) < 2:
+                assert time.monotonic() < limit
+                time.sleep(0.02)
+        monitor.shutdown()
+    assert set(beats) == {"/ping"}

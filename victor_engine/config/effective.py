@@ -30,6 +30,7 @@ def effective(config: Config) -> Iterator[Setting]:
         return Setting(key, plain(value), origin)
 
     yield setting("workflows", config.workflows)
+    yield setting("watch", config.watch)
     for section in ("scheduler", "hitl", "console"):
         block = getattr(config, section)
         for each in fields(block):

@@ -29,12 +29,16 @@ from victor_engine.config.model import (
     Config,
     ConsoleConfig,
     HitlConfig,
-    ScheduleDefaults,
     SchedulerConfig,
     SecretSource,
 )
 from victor_engine.config.notify import read_rules
 from victor_engine.config.retention import read_retention
+from victor_engine.config.scheduler_section import (
+    DEFAULTS_KEYS,
+    SCHEDULER_KEYS,
+    read_scheduler,
+)
 from victor_engine.config.security import SYSTEM_FILE, TrustedLayers, self_approval
 from victor_engine.config.setting_readers import LayeredReader, Reader, kind_of
 from victor_engine.config.settings import settings_of
@@ -51,17 +55,15 @@ ROLES = ("viewer", "operator", "approver", "admin")
 """The names of the roles on the engine, which `permissions` grants. `roles` only names people who are asked."""
 MISTYPED = 0.85
 """The similarity (0 to 1) from which a custom role is reported as a misspelling of one of these."""
-CATCHUPS = ("none", "latest", "all")
 CONSOLE_NOTIFY = ("auto", "osc9", "osc777", "bell", "none")
-OVERLAPS = ("skip", "buffer_one", "buffer_all", "cancel_running", "allow")
 
-_SCHEDULER = ("poll_interval", "max_concurrent_runs", "history_retention_days", "drain_timeout")
-_DEFAULTS = tuple(field.name for field in fields(ScheduleDefaults))
 _HITL = tuple(field.name for field in fields(HitlConfig))
 _CONSOLE = tuple(field.name for field in fields(ConsoleConfig))
 _ENV = {
-    **{f"VICTOR_SCHEDULER_{name.upper()}": ("scheduler", name) for name in _SCHEDULER},
-    **{f"VICTOR_SCHEDULER_DEFAULTS_{name.upper()}": ("scheduler", "defaults", name) for name in _DEFAULTS},
+    **{f"VICTOR_SCHEDULER_{name.upper()}": ("scheduler", name) for name in SCHEDULER_KEYS},
+    **{
+        f"VICTOR_SCHEDULER_DEFAULTS_{name.upper()}": ("scheduler", "defaults", name) for name in DEFAULTS_KEYS
+    },
     **{f"VICTOR_HITL_{name.upper()}": ("hitl", name) for name in _HITL},
     **{f"VICTOR_CONSOLE_{name.upper()}": ("console", name) for name in _CONSOLE},
 }
@@ -262,26 +264,9 @@ class _Builder:
         return Retention((*given.rules, *last), given.audit_days, explicit)
 
     def _scheduler_of(self, sources: Sequence[Source]) -> SchedulerConfig:
-        top = self._layered(sources, ("scheduler",), (*_SCHEDULER, "defaults"), "scheduler")
-        low = self._layered(sources, ("scheduler", "defaults"), _DEFAULTS, "scheduler.defaults")
-        base, plain = SchedulerConfig(), ScheduleDefaults()
-        zone = low.text("timezone", plain.timezone)
-        _check_zone(low, zone)
-        return SchedulerConfig(
-            poll_interval=top.seconds("poll_interval", base.poll_interval) or base.poll_interval,
-            max_concurrent_runs=top.whole("max_concurrent_runs", base.max_concurrent_runs, 1),
-            drain_timeout=top.seconds("drain_timeout", base.drain_timeout, zero=True) or 0.0,
-            history_retention_days=top.whole("history_retention_days", base.history_retention_days),
-            defaults=ScheduleDefaults(
-                timezone=zone,
-                catchup=low.one_of("catchup", CATCHUPS, plain.catchup),
-                catchup_window=low.seconds("catchup_window", None),
-                misfire_grace=low.seconds("misfire_grace", plain.misfire_grace, zero=True) or 0.0,
-                overlap=low.one_of("overlap", OVERLAPS, plain.overlap),
-                max_active_runs=low.whole("max_active_runs", plain.max_active_runs, 1),
-                jitter=low.seconds("jitter", 0.0, zero=True) or 0.0,
-            ),
-        )
+        top = self._layered(sources, ("scheduler",), (*SCHEDULER_KEYS, "defaults"), "scheduler")
+        low = self._layered(sources, ("scheduler", "defaults"), DEFAULTS_KEYS, "scheduler.defaults")
+        return read_scheduler(top, low)
 
     def _hitl(self) -> HitlConfig:
         found = self._checked(self._hitl_of)
@@ -358,17 +343,6 @@ class _Builder:
 
 def _calendar(source: Source, key_path: Key, name: str, value: Any) -> CalendarSource:
     return CalendarSource(value=value, source=source, key_path=key_path)
-
-
-def _check_zone(reader: Reader, name: str) -> None:
-    from zoneinfo import ZoneInfo, available_timezones
-
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError, KeyError):
-        remedy = did_you_mean(name, available_timezones())
-        remedy = remedy if remedy.startswith("Did") else "Use an IANA name such as Europe/Berlin"
-        raise reader.fail("timezone", f"the time zone {name!r} does not exist", remedy) from None
 
 
 def _from_cli(given: Mapping[str, Any]) -> Source:

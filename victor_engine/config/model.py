@@ -118,12 +118,15 @@ class ScheduleDefaults:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulerConfig:
     """The settings of the engine. `drain_timeout` (seconds) is the time that active nodes get when a daemon stops.
+    `heartbeat` is the file or URL that a daemon touches every `heartbeat_interval` seconds; empty for none.
 
     `history_retention_days` is the last rule of retention: the age of ended runs that no other rule covers.
     """
 
     poll_interval: float = 60.0
     drain_timeout: float = 30.0
+    heartbeat: str = ""
+    heartbeat_interval: float = 60.0
     max_concurrent_runs: int = 100
     history_retention_days: int = 90
     defaults: ScheduleDefaults = field(default_factory=ScheduleDefaults)

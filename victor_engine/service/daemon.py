@@ -11,7 +11,7 @@ from victor_engine.api import EventInfo
 from victor_engine.engine import Engine
 from victor_engine.errors import VictorError
 from victor_engine.identity import current_actor, local_actor
-from victor_engine.service import log_rotation
+from victor_engine.service import heartbeat, log_rotation
 from victor_engine.service.connect import find, open_engine, wait_for_stop
 from victor_engine.service.memory import settle
 from victor_engine.service.service_manager import ServiceManager
@@ -45,6 +45,7 @@ async def serve(
         )
         background = [
             asyncio.create_task(manager.watch(engine)),
+            asyncio.create_task(heartbeat.watch(engine)),
             asyncio.create_task(log_rotation.watch(engine.state_dir / LOG_FILE)),
         ]
         watcher = asyncio.create_task(_watch(engine, on_event)) if on_event is not None else None
