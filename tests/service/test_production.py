@@ -81,7 +81,7 @@ def test_a_service_fires_and_executes_changed_content_only_after_a_new_yes(found
 
 
 def test_a_service_that_starts_with_a_changed_configuration_executes_nothing(found: dict[str, Any]) -> None:
-    assert "the workspace is not trusted and nothing runs" in found["restarted"]
+    assert "is not trusted and nothing runs; run: sudo victor --workspace" in found["restarted"]
     assert "victor.yaml changed since trust was given" in found["untrusted status"][1]
     assert "it does not fire, because the workspace is not trusted" in found["explain"][1]
     assert found["yes again"][0] == 0, found["yes again"]

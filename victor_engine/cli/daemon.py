@@ -62,7 +62,9 @@ def start(
                 file.write(f"{os.getpid()}\n")
         trusted = ""
         if not engine.trusted:
-            command = f"victor --workspace {engine.workspace_path} trust"
+            from victor_engine.engine.content_trust import how_to_trust
+
+            command = how_to_trust(engine.workspace_path, engine.workspace.judgement)
             trusted = f"; the workspace is not trusted and nothing runs; run: {command}"
             print_note(f"not trusted: {engine.workspace.judgement.verdict.reason}")
         print_line(
