@@ -52,6 +52,6 @@ def test_options_that_do_not_go_together_are_refused(tmp_path: Path, capsys: Cap
     assert "add --dry-run" in victor.err
     assert victor("run", "w", "--dry-run", "--follow") == 2
     assert victor("run", "w", "--dry-run", "--mock", "a") == 2
-    assert victor("run", "w", "--dry-run", "--version", "9.0.0") == 2
+    assert victor("run", "w", "--dry-run", "--version", "9.0.0") == 4
     assert "have no workflow w 9.0.0" in victor.err
-    assert victor("run", "gone", "--dry-run") == 2
+    assert victor("run", "gone", "--dry-run") == 4

@@ -11,7 +11,7 @@ import click
 
 from victor_engine.cli.output import print_json, print_line, print_note
 from victor_engine.clock import SystemClock
-from victor_engine.errors import NodeError, UsageError
+from victor_engine.errors import NodeError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from victor_engine.config import Config
@@ -75,7 +75,7 @@ def show_dry_run(
 
 
 def _definition(config: Config, workflow: str, version: str | None) -> WorkflowDefinition:
-    """Return the newest version of a workflow in the files, or the given one. Raise UsageError."""
+    """Return the newest version of a workflow in the files, or the given one. Raise NotFoundError."""
     from victor_engine.definition.loader import load_file
     from victor_engine.definition.problem_messages import raise_for
     from victor_engine.versioning.semver import WorkflowVersion
@@ -96,7 +96,7 @@ def _definition(config: Config, workflow: str, version: str | None) -> WorkflowD
             raise_for(result.problems)
         names = sorted({name for result in loaded for name in result.workflows})
         named = f"{workflow} {version or ''}".strip()
-        raise UsageError(
+        raise NotFoundError(
             f"the files of {config.workspace} have no workflow {named}; they have {', '.join(names)}"
         )
     return max(found, key=number)
