@@ -34,7 +34,7 @@ KEYS: dict[str, list[Iterable[str]]] = {
     ],
     "nodes": [
         dialect_keys.COMMON, dialect_keys.WORKFLOW, dialect_keys.EXECUTION, dialect_keys.RETRY,
-        dialect_keys.BREAKER, dialect_keys.MEMBER, dialect_keys.WAIT_HTTP,
+        dialect_keys.BREAKER, dialect_keys.MEMBER, dialect_keys.WAIT_HTTP, dialect_keys.TEST,
         *(keys for kind, keys in dialect_keys.BY_TYPE.items() if kind != "hitl"),
     ],
     "people": [dialect_keys.BY_TYPE["hitl"], notify._KEYS],

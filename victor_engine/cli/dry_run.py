@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -50,28 +50,46 @@ def show_dry_run(
 ) -> int:
     """Print the way of a run of a workflow of the files. Return the exit code."""
     from victor_engine.config import load_config
-    from victor_engine.runs.dry_run import dry_run
     from victor_engine.service.connect import find
-    from victor_engine.work.bindings import BindingTable
 
     config = load_config(find(ctx.obj["workspace"], ctx.obj["state_dir"]).workspace)
     definition = _definition(config, workflow, version)
-    bindings = BindingTable(config)
-    block = definition.schedule or {}
-    zone = str(block.get("timezone") or block.get("tz") or bindings.timezone)
-    found = asyncio.run(
-        dry_run(
-            definition,
-            state or {},
-            mocks,
-            lambda node, role: bindings.resolve(definition.name, node, role).description,
-            _functions(config),
-            SystemClock().now(),
-            zone,
-        )
-    )
+    found = asyncio.run(dry_runner(config, definition, state or {}, mocks))
     print_json(found) if as_json else _print(found)
     return EXIT_CODES[found.status]
+
+
+async def dry_runner(
+    config: Config, definition: WorkflowDefinition, state: Mapping[str, Any], mocks: Mapping[str, Any]
+) -> DryRun:
+    """Return the dry run of a workflow in its workspace."""
+    from victor_engine.runs.dry_run import dry_run
+    from victor_engine.work.bindings import BindingTable
+
+    bindings = BindingTable(config)
+    block = definition.schedule or {}
+    return await dry_run(
+        definition,
+        state,
+        mocks,
+        lambda node, role: bindings.resolve(definition.name, node, role).description,
+        _functions(config),
+        SystemClock().now(),
+        str(block.get("timezone") or block.get("tz") or bindings.timezone),
+    )
+
+
+def workflows_of(config: Config) -> list[WorkflowDefinition]:
+    """Return the workflows of all files. Raise DefinitionError if a file has an error."""
+    from victor_engine.definition.loader import load_file
+    from victor_engine.definition.problem_messages import raise_for
+
+    found: list[WorkflowDefinition] = []
+    for path in config.workflow_files():
+        result = load_file(path, functions=_functions(config), root=config.workspace, refused_apart=True)
+        raise_for(result.problems)
+        found += result.workflows.values()
+    return found
 
 
 def _definition(config: Config, workflow: str, version: str | None) -> WorkflowDefinition:

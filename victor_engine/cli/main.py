@@ -20,6 +20,7 @@ COMMANDS = {
     "gate": ("victor_engine.cli.gate", "gate", "Run a command after a person has allowed it."),
     "mcp": ("victor_engine.cli.mcp_server", "mcp", "Serve tools for an AI agent (Model Context Protocol)."),
     "validate": ("victor_engine.cli.validate", "validate", "Check workflow files."),
+    "test": ("victor_engine.cli.workflow_tests", "test", "Run the tests of workflow files."),
     "inbox": ("victor_engine.cli.inbox", "inbox", "List and answer requests to people."),
     "plan": ("victor_engine.cli.deploy", "plan", "Compare the files with the versions in force."),
     "deploy": ("victor_engine.cli.deploy", "deploy", "Put the versions and schedules of the files in force."),

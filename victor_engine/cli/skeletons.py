@@ -28,6 +28,13 @@ workflows:
         type: transform
         transform: message = greet  # the output of a node is in the state under its id
 
+    # victor test runs these with the given results, and executes nothing.
+    tests:
+      the greeting is kept:
+        mocks: {greet: Hello}
+        path: [greet, keep]
+        outputs: {message: Hello}
+
     # To run it every weekday, remove the marks of comments:
     # schedule:
     #   cron: "0 9 * * 1-5"

@@ -117,7 +117,7 @@ def _changed(value: Any) -> dict[str, Any]:
     return found
 
 
-NOT_IN_CHECKSUM = frozenset({"schedule", "migrations", "deprecated", "name"})
+NOT_IN_CHECKSUM = frozenset({"schedule", "migrations", "deprecated", "name", "tests"})
 """Keys that do not change the content of a version, and so are not part of its checksum."""
 
 

@@ -162,6 +162,7 @@ WORKFLOW = frozenset(
         "metadata",
         "migrations",
         "deprecated",
+        "tests",
         "start",
         "start_node",
         "entry_point",
@@ -208,6 +209,8 @@ EXECUTION = frozenset(
         "circuit_breaker",
     ]
 )
+
+TEST = frozenset({"state", "mocks", "status", "path", "outputs"})
 
 BREAKER = frozenset(["failures", "failure_threshold", "reset_after", "reset_timeout"])
 

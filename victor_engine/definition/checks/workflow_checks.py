@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from victor_engine.config.yaml_locations import did_you_mean
+from victor_engine.definition.checks.declared_tests import check_tests
 from victor_engine.definition.checks.human_checks import check_hitl
 from victor_engine.definition.checks.reserved_names import check_reserved
 from victor_engine.definition.checks.secret_checks import check_secrets
@@ -76,6 +77,7 @@ def check_workflow(
         if definition.breaker_for(node) is None:
             _check_breaker(node, node_reader, problems)
         _check_interrupt(node, node_reader, problems)
+    check_tests(reader)
     check_reserved(definition, reader, readers, problems)
     check_secrets(definition, readers, problems)
     _check_schedule(definition, reader, problems)
