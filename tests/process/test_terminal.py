@@ -33,6 +33,9 @@ Question = dict[str, Any]
 Stored = tuple[str, Any, str]
 """Outcome, answer and comment."""
 
+HALVES = [pytest.param(slice(start, None, 2), id=name) for start, name in enumerate(("even", "odd"))]
+"""Two processes of pytest-xdist can take one half each: a table takes longer than any other test."""
+
 
 def one_after_the_other(questions: list[Question]) -> str:
     """Return a workflow with all these requests, whatever the answers; the node ids are `q00`, `q01`, …"""
@@ -174,26 +177,28 @@ async def test_every_kind_is_answered(tmp_path: Path) -> None:
     await answer_all(root, [(keys, expected) for _, keys, expected in KINDS])
 
 
-async def test_each_construct_of_a_schema_is_filled(tmp_path: Path) -> None:
-    questions = [{"hitl_type": "input", "input_schema": schema} for _, schema, _, _ in TABLE]
+@pytest.mark.parametrize("half", HALVES)
+async def test_each_construct_of_a_schema_is_filled(tmp_path: Path, half: slice) -> None:
+    questions = [{"hitl_type": "input", "input_schema": schema} for _, schema, _, _ in TABLE[half]]
     root = workspace(
         tmp_path, {"victor.yaml": AT_ONCE, "workflows/asks.yaml": one_after_the_other(questions)}
     )
-    given = [([*as_pressed(keys), "C-s"], ("answered", expected, "")) for _, _, keys, expected in TABLE]
+    given = [([*as_pressed(keys), "C-s"], ("answered", expected, "")) for _, _, keys, expected in TABLE[half]]
     await answer_all(root, given)
 
 
-async def test_an_answer_that_does_not_match_the_schema_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("half", HALVES)
+async def test_an_answer_that_does_not_match_the_schema_is_refused(tmp_path: Path, half: slice) -> None:
     files = {
         f"workflows/w{number:02}.yaml": one_after_the_other([{"hitl_type": "input", "input_schema": schema}])
         .replace("asks", f"w{number:02}").replace(name_of(0), name_of(number))
-        for number, (_, schema, _, _, _) in enumerate(AMISS)
+        for number, (_, schema, _, _, _) in enumerate(AMISS[half])
     }  # fmt: skip
     root = workspace(tmp_path, {"victor.yaml": "{}", **files})
     with Terminal(root) as terminal:
         async with attached(root) as port:
             terminal.keys("3")
-            for number, (_, _, keys, _, words) in enumerate(AMISS):
+            for number, (_, _, keys, _, words) in enumerate(AMISS[half]):
                 run = await port.start_run(f"w{number:02}")
                 open_dialog(terminal, number)
                 press(terminal, as_pressed(keys))
