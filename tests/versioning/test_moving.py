@@ -730,6 +730,24 @@ async def test_the_migrations_of_one_command_are_undone_together(tmp_path: Path)
             await engine.unmigrate_runs("nothing")
 
 
+async def test_the_statistics_of_versions_and_aliases_follow_migrated_runs(tmp_path: Path) -> None:
+    async with engine_on(two(tmp_path, RENAMED, RENAME)) as engine:
+        await engine.set_alias("w", "stable", "1.0.0", "2.0.0", 50)
+        runs = [await engine.start_run("w", "stable") for _ in range(4)]
+        while not any(run.version == "1.0.0" for run in runs):
+            runs.append(await engine.start_run("w", "stable"))
+        for run in runs:
+            await question(engine, run.id)
+        await engine.migrate_runs(MigrationSpec("w", "2.0.0", from_version="1.0.0"))
+        (alias,) = await engine.aliases("w")
+        assert {side.version: side.runs for side in alias.sides} == {"1.0.0": 0, "2.0.0": len(runs)}
+        (workflow,) = await engine.workflows("w")
+        assert {each.version: each.total_runs for each in workflow.versions} == {
+            "1.0.0": 0,
+            "2.0.0": len(runs),
+        }
+
+
 async def test_after_a_crash_during_a_move_the_run_continues_from_the_store(tmp_path: Path) -> None:
     """The run was released and not moved yet: nothing of that is stored, so the next engine recovers the run."""
     root = two(tmp_path, RENAMED, RENAME)

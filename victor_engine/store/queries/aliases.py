@@ -43,7 +43,11 @@ def aliases(connection: sqlite3.Connection, workflow: str | None = None) -> list
 
 
 def _side(connection: sqlite3.Connection, pointing: int, version: str, weight: int) -> AliasSide:
-    of_side = "FROM run_choices c JOIN runs r ON r.key = c.run_key WHERE c.pointing_id = ? AND c.version = ?"
+    # A run that was migrated counts for the version that it has now.
+    of_side = (
+        "FROM run_choices c JOIN runs r ON r.key = c.run_key JOIN definitions d ON d.id = r.definition_id"
+        " WHERE c.pointing_id = ? AND d.version = ?"
+    )
     counts = dict(connection.execute(f"SELECT r.status, COUNT(*) {of_side} GROUP BY 1", (pointing, version)))
     durations = sorted(
         seconds / 1_000_000
