@@ -325,6 +325,7 @@ async def test_a_running_engine_deploys_what_the_plan_shows(tmp_path: Path, name
             assert (done.by, done.how) == ("me", "deploy")
             (event,) = await engine.events(EventQuery(kinds=("deployment.applied",), limit=1))
             assert event.data["lines"] == list(done.lines)
+            assert event.data["plan"] == plan.digest
             assert (await engine.plan_deployment()).changes == ()
         assert await started(engine) == case.starts
     async with engine_on(root) as engine:

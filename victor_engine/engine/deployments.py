@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from victor_engine.api import Actor, DeploymentCause, DeploymentInfo, DeploymentPlan, ProblemInfo
 from victor_engine.domain.plans import read_plan
@@ -156,8 +157,10 @@ async def deploy(
     files, actor = deployment_plan.files_digest(workspace), acting()
     if prepared.undone is not None:
         undone = prepared.undone
-        return await store.write(lambda tx: _undo(tx, actor, undone, files))
-    _, info = await store.write(lambda tx: _commit(tx, actor, prepared.changes, how, files, whole=True))
+        return await store.write(lambda tx: _undo(tx, actor, undone, files, plan.digest))
+    _, info = await store.write(
+        lambda tx: _commit(tx, actor, prepared.changes, how, files, whole=True, plan=plan.digest)
+    )
     return info
 
 
@@ -191,7 +194,14 @@ def _check(token: str, plan: DeploymentPlan, now: datetime) -> None:
 
 
 def _commit(
-    tx: Tx, actor: Actor, changes: Changes, how: DeploymentCause, files: str, *, whole: bool = False
+    tx: Tx,
+    actor: Actor,
+    changes: Changes,
+    how: DeploymentCause,
+    files: str,
+    *,
+    whole: bool = False,
+    plan: str = "",
 ) -> tuple[list[Problem], DeploymentInfo]:
     """Commit the changes with a record. With `whole`, an error of one of them prevents all."""
     lines = tuple(change.text for change in deployment_plan.describe(tx.connection, changes))
@@ -203,7 +213,7 @@ def _commit(
     errors = tuple(problem for _, problem in problems if problem.severity == "error")
     if whole and errors:
         raise refused(errors)
-    return problems, _record(tx, actor, how, files, lines, replaced)
+    return problems, _record(tx, actor, how, files, lines, replaced, plan=plan)
 
 
 def _record(
@@ -214,17 +224,22 @@ def _record(
     lines: tuple[str, ...],
     replaced: Replaced,
     undoes: int | None = None,
+    *,
+    plan: str = "",
 ) -> DeploymentInfo:
+    """Store a deployment with its event. `plan` is the digest of the plan that was applied."""
     info = stored.add(tx, actor, how, files, lines, replaced, undoes)
     by_person = how in ("deploy", "undo")
-    data = {"number": info.number, "how": how, "lines": list(lines[:50])}
+    data: dict[str, Any] = {"number": info.number, "how": how, "lines": list(lines[:50])}
     if undoes is not None:
         data["undoes"] = undoes
+    if plan:
+        data["plan"] = plan
     tx.event(EventKind.DEPLOYMENT_APPLIED, actor=actor if by_person else None, data=data)
     return info
 
 
-def _undo(tx: Tx, actor: Actor, undone: Deployment, files: str) -> DeploymentInfo:
+def _undo(tx: Tx, actor: Actor, undone: Deployment, files: str, plan: str) -> DeploymentInfo:
     """Put the versions and schedules that a deployment replaced back."""
     replaced = undone.replaced
     lines = tuple(change.text for change in deployment_plan.describe_undo(tx.connection, undone))
@@ -245,7 +260,7 @@ def _undo(tx: Tx, actor: Actor, undone: Deployment, files: str) -> DeploymentInf
         _move(tx, schedule, schedule_commands.restore, removed=True)
     for schedule in replaced.enabled:
         _move(tx, schedule, lambda tx, row: schedule_commands.vanish(tx, row, note), removed=False)
-    return _record(tx, actor, "undo", files, lines, Replaced(), undone.info.number)
+    return _record(tx, actor, "undo", files, lines, Replaced(), undone.info.number, plan=plan)
 
 
 def _move(
