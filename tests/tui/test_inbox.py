@@ -17,12 +17,13 @@ from textual.widgets import Input, OptionList, Static
 from tests.tui.conftest import console, until
 from tests.tui.realport import NOW, RealPort
 from tests.tui.test_answer import TWO
-from victor_engine.api import Answer, RequestInfo
+from victor_engine.api import Answer, EventQuery, Question, RequestInfo
 from victor_engine.clock import FakeClock
 from victor_tui.app import VictorApp
 from victor_tui.dialogs import base
 from victor_tui.dialogs.results import ResultsDialog
 from victor_tui.filter_language import FilterError
+from victor_tui.history.facts import event_words
 from victor_tui.inbox.answer_several_dialog import TogetherDialog, why_not_together
 from victor_tui.inbox.distinctions import common_text, distinctions
 from victor_tui.inbox.filter_language import parse_inbox_filter
@@ -415,3 +416,16 @@ async def test_the_dialog_of_several_ignores_keys_at_first_and_enter_does_not_se
         await pilot.press("ctrl+s")
         await until(pilot, lambda: len(calls(port, "answer")) == 2)
     assert {answer.comment for *_, answer in calls(port, "answer")} == {"looks fine"}
+
+
+async def test_an_answer_that_its_asker_gave_is_marked(bare: RealPort) -> None:
+    asked = await bare.by(bare.actor, "ask", Question("Go?"))
+    await bare.by(bare.actor, "answer", asked.id, asked.revision, Answer("approved"))
+    async with console(bare).run_test(size=(120, 40)) as pilot:
+        app = pilot.app
+        assert isinstance(app, VictorApp)
+        await until(pilot, lambda: app.feed.port is not None)
+        await pilot.press("3", "v")
+        await until(pilot, lambda: "approved by ana (self-approved)" in drawn(app))
+    (event,) = await bare.engine_.events(EventQuery(kinds=("request.answered",)))
+    assert event_words(event) == "approved (self-approved)"
