@@ -64,12 +64,14 @@ coverage: $(TOOLS)
 	$(BIN)/python -m tests.coverage_floors
 
 # Compares the engine with a model through full disks, restarts and kills, then kills engine processes 300 times
-# during work and commands, and checks their store after each kill. Then it prunes a month of a run a second to a week
-# while people answer. Takes hours, and needs 4 GB of disk.
+# during work and commands, and checks their store after each kill. Then it gives random input to everything that reads
+# text of other people, ten minutes for each, and prunes a month of a run a second to a week while people answer. Takes
+# hours, and needs 4 GB of disk.
 proof: $(TOOLS)
 	$(BIN)/python -m tests.engine.state_machine --examples 500
 	$(BIN)/python -m tests.engine.deployment_machine --examples 200
 	$(BIN)/python -m benchmarks.crash --kills 300
+	$(BIN)/python -m tests.fuzz --seconds 600
 	$(BIN)/python -m tests.tui.test_steady_rows --presses 10000
 	$(BIN)/python -m benchmarks.retention --days 30 --keep 7
 

@@ -41,6 +41,10 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d|w)")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
+LONGEST = 1000
+"""The maximum number of characters of a filter."""
+
+
 class FilterError(ValueError):
     """An invalid filter. The message names the valid input.
 
@@ -182,8 +186,17 @@ def _apply(current: Filter, name: str, value: str, now: datetime, zone: tzinfo |
             return _took(current, value)
 
 
+def check_length(text: str) -> None:
+    """Raise `FilterError` if a filter is too long, because reading it would take long."""
+    if len(text) > LONGEST:
+        error = FilterError(f"a filter has at most {LONGEST} characters")
+        error.start, error.end = LONGEST, len(text)
+        raise error
+
+
 def parse_filter(text: str, now: datetime, zone: tzinfo | None = None) -> Filter:
     """Parse a filter. Raises `FilterError` with the position for an invalid filter."""
+    check_length(text)
     result, words = Filter(), []
     for match in _WORD.finditer(text):
         try:

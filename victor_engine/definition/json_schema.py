@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from victor_engine import jsonio
@@ -160,7 +161,8 @@ def schema_problem(schema: Any) -> tuple[Place, str] | None:
         return (), "is nested too deeply"
 
 
-_SINGLE = ("items", "contains", "not", "if", "then", "else", "additionalProperties", "propertyNames")
+_SINGLE = ("items", "contains", "not", "if", "then", "else", "additionalProperties", "propertyNames",
+           "unevaluatedItems", "unevaluatedProperties")  # fmt: skip
 _LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
 _MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 
@@ -178,13 +180,14 @@ def _parts(schema: Any, place: Place) -> list[tuple[Any, Place]]:
 
 
 def _reference_problem(schema: Any, root: dict[str, Any], place: Place) -> tuple[Place, str] | None:
-    reference = schema.get("$ref") if isinstance(schema, dict) else None
-    if reference is not None:
+    references = [key for key in ("$ref", "$dynamicRef") if isinstance(schema, dict) and key in schema]
+    for key in references:
+        reference = schema[key]
         from referencing import Registry
         from referencing.exceptions import Unresolvable
         from referencing.jsonschema import DRAFT202012
 
-        where = (*place, "$ref")
+        where = (*place, key)
         try:
             resolver = Registry().resolver_with_root(DRAFT202012.create_resource(root))
             resolver.lookup(reference)
@@ -267,6 +270,10 @@ def _unbounded(schema: Any, place: Place) -> tuple[Place, str] | None:
     return None
 
 
+PROBLEMS = 100
+"""The maximum number of problems of one value."""
+
+
 def validate(schema: Mapping[str, Any], value: Any) -> dict[str, str]:
     """Return the problems of `value` by dotted path (`""` is the whole value); empty if it matches.
 
@@ -276,7 +283,7 @@ def validate(schema: Mapping[str, Any], value: Any) -> dict[str, str]:
         return {"": f"cannot be checked, because the schema {problem}"}
     try:
         with patterns.budget():
-            errors = list(_validator(jsonio.canonical(schema)).iter_errors(value))
+            errors = list(islice(_validator(jsonio.canonical(schema)).iter_errors(value), PROBLEMS))
     except RecursionError:
         return {"": "is nested too deeply to be checked"}
     except patterns.SlowPatternError as slow:

@@ -15,6 +15,9 @@ from victor_engine.definition.limits import CircuitBreaker
 from victor_engine.definition.yaml_document import Document, Path
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|sec|m|min|h|d|w)", re.IGNORECASE)
+_LONGEST_DURATION = 100
+"""The maximum number of characters of a duration: the pattern takes long for many digits."""
+
 YAML_BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 """The keys that YAML reads as booleans."""
 
@@ -30,6 +33,8 @@ def parse_duration(value: Any) -> float | None:
     if not isinstance(value, str):
         return None
     text = value.strip().lower()
+    if len(text) > _LONGEST_DURATION:
+        return None
     if re.fullmatch(r"\d+(\.\d+)?", text):
         seconds = float(text)
     elif re.fullmatch(rf"(?:{_DURATION.pattern}\s*)+", text):

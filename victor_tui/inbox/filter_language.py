@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, tzinfo
 from difflib import get_close_matches
 
 from victor_engine.api import RequestQuery
-from victor_tui.filter_language import FilterError
+from victor_tui.filter_language import FilterError, check_length
 from victor_tui.inbox.urgency import SOON_SECONDS
 
 VIEWS = ("queue", "mine", "groups", "unclaimed", "soon", "overdue")
@@ -54,6 +54,7 @@ class InboxFilter:
 
 def parse_inbox_filter(text: str, now: datetime, zone: tzinfo | None = None) -> InboxFilter:
     """Parse a filter. Raises `FilterError` for an invalid filter."""
+    check_length(text)
     views: list[str] = []
     words: list[str] = []
     fields: dict[str, str] = {}

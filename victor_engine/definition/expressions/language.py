@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -12,6 +13,10 @@ from functools import lru_cache
 from victor_engine.definition.expressions.budget import Functions
 from victor_engine.errors import ExpressionError
 from victor_engine.reserved import RUN
+
+# The parser of Python warns of texts such as `1if a`, on the standard error of the engine.
+warnings.filterwarnings("ignore", category=SyntaxWarning, module="<unknown>")
+warnings.filterwarnings("ignore", category=DeprecationWarning, module="<unknown>")
 
 PARSED = 1024
 """The number of texts whose trees are cached: a run evaluates the same few texts many times."""
