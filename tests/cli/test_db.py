@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,7 @@ async def test_a_damaged_backup_is_not_restored(tmp_path: Path, capsys: pytest.C
     copy.write_text("no store")
     assert victor(root, "restore", str(copy), "--force") == 8
     assert (root / ".state" / "victor.db").read_bytes() == before
-    assert {path.name for path in (root / ".state").iterdir()} <= {"victor.db", "engine.lock"}
+    assert [path.name for path in (root / ".state").glob("*victor.db*")] == ["victor.db"]
 
 
 def damage(path: Path, table: str, page: int | None = None) -> None:
@@ -340,3 +341,39 @@ async def test_the_history_is_exported_without_secrets(
     assert victor(root, "export", "--workflow", "none", "--until", "2001-01-01", "--output", str(file)) == 8
     assert victor(root, "export", "--type", "secret") == 2
     assert "the types are version, schedule" in capsys.readouterr().err
+
+
+async def test_the_rules_of_retention_are_shown_and_confirmed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = workspace(tmp_path, {**FILES, "victor.yaml": "scheduler: {history_retention_days: 1}\n"})
+    await seeded(root)
+    words = ["--workspace", str(root), "--state-dir", str(root / ".state")]
+
+    def run(*more: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        try:
+            code = main([*words, *more])
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return code, *capsys.readouterr()
+
+    def both(*more: str) -> tuple[int, str, str]:
+        with ThreadPoolExecutor(1) as pool:  # each command has an event loop of its own
+            return pool.submit(run, *more).result()
+
+    before = row_counts(root / ".state" / "victor.db")
+    code, out, err = both("db", "prune")
+    assert (code, "NOT in force: 0 runs would be deleted" in out) == (0, True)
+    digest = out.split("rules ")[1].split()[0]
+    assert f"victor db prune --confirm --rules {digest}" in err
+    assert both("db", "prune", "--dry-run", "--confirm")[0] == 2
+    assert both("db", "prune", "--rules", digest)[0] == 2
+    code, _, err = both("db", "prune", "--confirm", "--rules", "another")
+    assert (code, "the rules of retention have changed" in err) == (5, True)
+    assert row_counts(root / ".state" / "victor.db") == before, "looking and refused commands write nothing"
+    assert "retention is not in force" in both("scheduler", "status")[2]
+    code, out, _ = both("db", "prune", "--confirm", "--rules", digest)
+    assert (code, "in force, confirmed by" in out) == (0, True)
+    assert "retention is not in force" not in both("scheduler", "status")[2]
+    assert json.loads(both("db", "prune", "--json")[1])["in_force"]

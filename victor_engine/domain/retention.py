@@ -43,10 +43,14 @@ class RetentionRule:
         )
         limits = []
         if self.days is not None:
-            limits.append(f"for {self.days} days")
+            limits.append(f"for {_days(self.days)}")
         if self.count is not None:
             limits.append(f"the newest {self.count} of each workflow")
         return f"{subject}: keep {' and at most '.join(limits) or 'all'}"
+
+
+def _days(number: int) -> str:
+    return "1 day" if number == 1 else f"{number} days"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class Retention:
     @property
     def texts(self) -> tuple[str, ...]:
         """Return the rules as text, one line for each."""
-        audit = "for ever" if self.audit_days is None else f"for {self.audit_days} days"
+        audit = "for ever" if self.audit_days is None else f"for {_days(self.audit_days)}"
         return (*(rule.text for rule in self.rules), f"audit chain: keep {audit}")
 
     @property
