@@ -91,6 +91,9 @@ async def test_the_header_and_the_lists_say_that_files_differ(bare: RealPort) ->
         await until(pilot, lambda: row() == "✓ current")
         (bare.root / "workflows/w.yaml").unlink()
         await after_a_look(pilot, lambda: row() == "≠ missing")
+        await bare.clock.advance(600)
+        versions = app.screen.query_one("#versions", LineTable)
+        await until(pilot, lambda: "10m ago" in "".join(each.text for each in versions.render_line(1)))
         await settle(pilot)
 
 

@@ -118,6 +118,7 @@ def versions_table(now: Callable[[], datetime]) -> LineTable[VersionRow]:
                 lambda r, now: (relative(r.info.registered_at, now), "dim"),
                 None,
                 3,
+                live=True,
             ),
         ],
         key=lambda row: row.id,
