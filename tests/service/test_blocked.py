@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.engine.support import engine_on, question, until_end, workspace
-from tests.service.test_limits import Raw
+from tests.service.test_limits import HELLO, Raw
 from victor_engine.api import Answer
 from victor_engine.errors import EngineUnavailableError
-from victor_engine.service import connection, protocol
+from victor_engine.service import connection, limits, protocol
 from victor_engine.service.client import Client
 from victor_engine.service.loop_watchdog import LoopWatchdog, watch
+from victor_engine.service.server import PortServer
 from victor_engine.store.repositories import suspects
 
 
@@ -142,3 +145,38 @@ async def test_an_idle_connection_has_no_time_limit(tmp_path: Path) -> None:
         await asyncio.sleep(1)
         assert client._lost is None
         await client.close()
+
+
+async def test_a_client_that_connects_to_a_blocked_engine_is_served_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "GREETING_SECONDS", 0.2)
+    files = {
+        "victor.yaml": "",
+        "w.yaml": "workflows: {w: {nodes: [{id: a, type: transform, transform: 'x = 1'}]}}",
+    }
+    async with engine_on(workspace(tmp_path, files)) as engine:
+        server = PortServer(engine, tmp_path / "s" / "engine.sock")
+        await server.start()
+        reader, writer = await asyncio.open_unix_connection(str(server.path))
+        assert b"hello" in await reader.readline()
+        with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as end:
+            end.setblocking(True)
+            end.sendall(HELLO + b'{"id":1,"method":"engine","params":{}}\n')
+        block(0.5)
+        async with asyncio.timeout(20):
+            assert b'"result"' in await reader.readline()
+        writer.close()
+        await server.close()
+
+
+async def test_a_client_says_that_it_waits_for_the_greeting(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "GREETING_SECONDS", 0.5)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        with pytest.raises(EngineUnavailableError, match="did not respond within"):
+            await Client.connect(tmp_path / "s", via="cli")
+    assert "waiting for the engine at" in capsys.readouterr().err

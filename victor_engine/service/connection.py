@@ -83,8 +83,14 @@ class Connection:
             client.announce = _print_note
         try:
             _check_listener(path, writer, {os.geteuid()} if trusted is None else trusted)
-            async with asyncio.timeout(GREETING_SECONDS):
-                await client._greet(via)
+            note = asyncio.get_running_loop().call_later(
+                NOTE_SECONDS, client.announce, f"waiting for the engine at {path} to accept the connection"
+            )
+            try:
+                async with asyncio.timeout(GREETING_SECONDS):
+                    await client._greet(via)
+            finally:
+                note.cancel()
         except TimeoutError:
             writer.close()
             raise EngineUnavailableError(

@@ -94,8 +94,7 @@ class Connection:
         hello = protocol.Hello(protocol=protocol.PROTOCOL, product=self.server.product, pid=os.getpid())
         await self._send(protocol.line({"hello": hello}))
         try:
-            async with asyncio.timeout(limits.GREETING_SECONDS):
-                text = await self._frames.next(frames.CHUNK)
+            text = await self._first_message()
             if text is None:
                 return False
             theirs = protocol.decode_client(text).hello
@@ -113,6 +112,15 @@ class Connection:
             return False
         self.actor = self.server.actor_factory(self.peer, theirs.claims or Claims())
         return True
+
+    async def _first_message(self) -> bytes | None:
+        try:
+            async with asyncio.timeout(limits.GREETING_SECONDS):
+                return await self._frames.next(frames.CHUNK)
+        except TimeoutError:
+            # After a time in which the loop was blocked, the message has arrived and is not read yet.
+            async with asyncio.timeout(1.0):
+                return await self._frames.next(frames.CHUNK)
 
     # --- requests --------------------------------------------------------------------------
 
