@@ -23,6 +23,7 @@ from victor_engine.engine import Engine
 from victor_engine.scheduling.complete_periods import COUNTS, Period, progress
 from victor_engine.scheduling.declarations import spec_from_block
 from victor_engine.scheduling.declared_checks import past_times
+from victor_engine.scheduling.spec_clauses import period_of
 from victor_engine.scheduling.timezones import get_zone
 from victor_engine.store.db import Tx
 from victor_engine.store.runs import NewRun, insert_run
@@ -188,6 +189,28 @@ def test_a_period_is_complete_when_a_count_by_hand_says_so(
         and all(status in COUNTS[on] for status in ran)
     )
     assert asyncio.run(complete()) == wanted
+
+
+@pytest.mark.parametrize("zone", ["Etc/GMT+12", "UTC", "Pacific/Kiritimati"])
+@pytest.mark.parametrize("kind", ["hour", "day", "week", "month"])
+async def test_every_kind_of_period_in_distant_zones(tmp_path: Path, kind: str, zone: str) -> None:
+    async with world(tmp_path, day(15, 0)) as w:
+        await w.add(cron="0,30 12 15 * *", timezone="Pacific/Kiritimati", overlap="allow")
+        w.clock.set_wall(datetime(2026, 6, 14, 0, tzinfo=UTC))
+        await w.loop.fire_due()
+        first = datetime(2026, 6, 14, 22, tzinfo=UTC)
+        found = []
+        for moment in (first, first + timedelta(minutes=30)):
+            await w.at(moment + timedelta(seconds=1))
+            await w.end_runs()
+            where = get_zone(zone)
+            period = Period(kind, period_of(kind, first, where), first, where)
+            found.append(
+                await w.store.read(
+                    lambda c: progress(c, After(("w",), require="complete", period=kind), "w", period)  # noqa: B023
+                )
+            )
+        assert [(each.complete, len(each.fires)) for each in found] == [(False, 1), (True, 2)]
 
 
 @pytest.mark.parametrize(

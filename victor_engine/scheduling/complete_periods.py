@@ -34,12 +34,12 @@ COUNTS = {
 DONE = {"success": "succeeded", "failure": "failed", "completion": "ended"}
 
 _WIDTH = {
-    "hour": timedelta(hours=3),
-    "day": timedelta(days=2),
-    "week": timedelta(days=9),
-    "month": timedelta(days=33),
+    "hour": timedelta(days=3),
+    "day": timedelta(days=4),
+    "week": timedelta(days=11),
+    "month": timedelta(days=36),
 }
-"""More than the length of a period and the differences between time zones."""
+"""More than the length of a period, the differences between time zones, and a day, because dates are compared."""
 
 
 @dataclass(frozen=True, slots=True)
