@@ -1,4 +1,4 @@
-"""Intervals of days at a wall time, compared with a search that looks at every minute of the wall clock."""
+"""Intervals of days at a wall time, compared with a search through the wall clock."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ ZONES = (
 
 
 @lru_cache(maxsize=4000)
-def wall_minutes(zone: str, day: date) -> tuple[tuple[datetime, datetime], ...]:
-    """Return the elapsed minutes around a day as pairs: the instant, and its wall time without a zone."""
+def quarters(zone: str, day: date) -> tuple[tuple[datetime, datetime], ...]:
+    """Return every fifteenth minute around a day as pairs: the instant, and its wall time without a zone."""
     info = ZoneInfo(zone)
     start = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=30)
-    instants = [start + timedelta(minutes=number) for number in range(84 * 60)]
+    instants = [start + timedelta(minutes=15 * number) for number in range(84 * 4)]
     return tuple((each, each.astimezone(info).replace(tzinfo=None)) for each in instants)
 
 
 def fire_of(zone: str, day: date, hour: int, minute: int) -> datetime | None:
-    """Return the first minute that shows the wall time; in a gap of at most three hours, the first one after it."""
+    """Return the first quarter of an hour with the wall time; in a gap of at most three hours, the first one after it."""
     wanted = datetime(day.year, day.month, day.day, hour, minute)
     before: datetime | None = None
-    for instant, wall in wall_minutes(zone, day):
+    for instant, wall in quarters(zone, day):
         if wall == wanted:
             return instant
         if before is not None and before < wanted < wall:
-            return instant if wall - before <= timedelta(hours=3, minutes=1) else None
+            return instant if wall - before <= timedelta(hours=3, minutes=15) else None
         before = wall
-    raise AssertionError("the minutes do not reach the day")
+    raise AssertionError("the quarters do not reach the day")
 
 
 @settings(max_examples=60, deadline=None)
@@ -56,7 +56,7 @@ def fire_of(zone: str, day: date, hour: int, minute: int) -> datetime | None:
     st.integers(0, 23),
     st.integers(-3000, 60 * 24 * 90),
 )
-def test_a_search_by_the_minute_finds_the_same_fires(
+def test_a_search_through_the_wall_clock_finds_the_same_fires(
     zone: str, days: int, hour: int, minute: int, first: date, hour_of_anchor: int, offset: int
 ) -> None:
     anchor = datetime(first.year, first.month, first.day, hour_of_anchor, 30, tzinfo=ZoneInfo(zone))

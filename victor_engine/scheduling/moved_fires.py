@@ -28,6 +28,7 @@ _SPAN = timedelta(days=FARTHEST + 2)
 """More than the longest move, with the clock changes in it."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
+_HOUR = timedelta(hours=1)
 
 
 def check_moves(spec: ScheduleSpec, cron: CronSchedule | None) -> None:
@@ -62,6 +63,7 @@ class MovedFires:
         spec: The spec, with `on_excluded` other than skip.
         raw: Returns the first instant after another by the times of the spec, without moves.
         zone: The time zone of the spec.
+        minutes: The minutes of the day at which it fires; None if they are not known.
         excluded: Returns the calendar that excludes an instant.
     """
 
@@ -70,11 +72,13 @@ class MovedFires:
         spec: ScheduleSpec,
         raw: Callable[[datetime], datetime | None],
         zone: Zone,
+        minutes: frozenset[int] | None,
         excluded: Excluded,
     ) -> None:
         self._spec = spec
         self._raw = raw
         self._zone = zone
+        self._minutes = minutes
         self._excluded = excluded
         self._forward = spec.on_excluded == "next_day"
 
@@ -94,6 +98,33 @@ class MovedFires:
                 return Move(instant, found, reason)
         return Move(instant, instant, reason)
 
+    def _reach(self, instant: datetime) -> datetime:
+        """Return the instant up to which fires can move over `instant`, in the direction against their moves.
+
+        No fire moves over a day on which no calendar excludes a time of the schedule.
+        """
+        way = -1 if self._forward else 1
+        if self._minutes is None:
+            return instant + way * _SPAN
+        walls = {minute * 60 for minute in self._minutes}
+        start, end = (int((instant + sign * _SPAN - _EPOCH).total_seconds()) for sign in (-1, 1))
+        change = self._zone.next_change(start, end)
+        while change is not None:  # a fire in a gap has the wall time after it
+            walls.add((change[0] + change[2]) % 86_400)
+            change = self._zone.next_change(change[0], end)
+        today = (instant.astimezone(self._zone.info).replace(tzinfo=UTC) - _EPOCH).days
+        for days in range(1, FARTHEST + 1):
+            midnight = (today + way * days) * 86_400
+            if all(self._is_free(midnight + wall) for wall in walls):
+                edge = midnight if self._forward else midnight + 86_400
+                return datetime.fromtimestamp(self._zone.instant_of(edge)[0], UTC) + way * _HOUR
+        return instant + way * _SPAN
+
+    def _is_free(self, wall: int) -> bool:
+        if self._zone.skips(wall):
+            return False
+        return self._reason(datetime.fromtimestamp(self._zone.instant_of(wall)[0], UTC)) is None
+
     def _reason(self, instant: datetime) -> str | None:
         try:
             return self._excluded(self._spec, instant, self._zone.info)
@@ -102,7 +133,7 @@ class MovedFires:
 
     def moves(self, after: datetime, until: datetime) -> list[Move]:
         """Return the moves whose origin or instant is after `after` up to `until`, by origin."""
-        first, last = (after - _SPAN, until) if self._forward else (after, until + _SPAN)
+        first, last = (self._reach(after), until) if self._forward else (after, self._reach(until))
         return [
             move
             for move in map(self.move, self._between(first, last))

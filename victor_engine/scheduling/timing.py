@@ -12,6 +12,7 @@ from victor_engine.api import ScheduleSpec
 from victor_engine.errors import UsageError
 from victor_engine.exclusion import Excluded, nothing_excluded
 from victor_engine.scheduling.cron import CronSchedule
+from victor_engine.scheduling.cron_fields import bit_set
 from victor_engine.scheduling.describe import after_words, elapsed
 from victor_engine.scheduling.fire_counts import count as count_cron
 from victor_engine.scheduling.moved_fires import Move, MovedFires, check_moves
@@ -100,7 +101,9 @@ class Timing:
         check_moves(spec, self._cron)
         self._moved: MovedFires | None = None
         if spec.on_excluded != "skip":
-            self._moved = MovedFires(spec, self._raw, zone_table(spec.timezone), excluded)
+            self._moved = MovedFires(
+                spec, self._raw, zone_table(spec.timezone), self._minutes_of_day(), excluded
+            )
 
     @staticmethod
     def from_spec(spec: ScheduleSpec, schedule_id: str, created_at: datetime) -> Timing:
@@ -141,6 +144,12 @@ class Timing:
         if found is None or (spec.end_date is not None and found > spec.end_date):
             return None
         return found
+
+    def _minutes_of_day(self) -> frozenset[int] | None:
+        """Return the minutes of the day at which cron expressions or a wall time fire; None for other times."""
+        if self._cron is not None:
+            return frozenset().union(*(bit_set(each.day_minutes) for each in self._cron.alternatives))
+        return None if self._wall is None else frozenset({self._wall.minute})
 
     def _next(self, instant: datetime) -> datetime | None:
         return self._raw(instant) if self._moved is None else self._moved.next_after(instant)
