@@ -51,11 +51,9 @@ from victor_tui.text import clean, full
 from victor_tui.textual_compat import (
     CachedStylesheet,
     add_line_filter,
-    build_mode,
     delay_drawing,
-    is_mode_built,
-    mode_screen,
     persistent_driver,
+    prepared_mode,
 )
 from victor_tui.theme import THEMES
 from victor_tui.widgets.header import HeaderBar
@@ -296,7 +294,7 @@ class VictorApp(Console):
     async def build(self, mode: str) -> None:
         """Import, compose and lay out a main screen without showing it, and load its first snapshots."""
         await asyncio.to_thread(import_module, _module(mode))
-        screen = mode_screen(self, mode) if is_mode_built(self, mode) else await build_mode(self, mode)
+        screen: object = await prepared_mode(self, mode)
         if isinstance(screen, FeedReader) and not self.access.limited:
             await self.feed.prefetch(screen.loaders())
 

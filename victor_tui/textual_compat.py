@@ -135,7 +135,7 @@ def binding_chain(screen: Screen[Any]) -> list[tuple[DOMNode, BindingsMap]]:
 
 def is_mode_built(app: App[Any], mode: str) -> bool:
     """Return whether the screen of `mode` exists."""
-    return mode in app._screen_stacks
+    return bool(app._screen_stacks.get(mode))
 
 
 def mode_screen(app: App[Any], mode: str) -> Screen[Any]:
@@ -148,10 +148,18 @@ async def build_mode(app: App[Any], mode: str) -> Screen[Any]:
 
     The screen is marked as styled. Otherwise Textual applies all its styles again when it is first shown.
     """
-    await app._init_mode(mode)
+    mounted = app._init_mode(mode)
     screen = mode_screen(app, mode)
+    await mounted
     screen._css_update_count = app._css_update_count
     return screen
+
+
+async def prepared_mode(app: App[Any], mode: str) -> Screen[Any] | None:
+    """Return the bottom screen of `mode`, built if necessary; None while `app` closes, which removes the screens."""
+    if not app._exit and not is_mode_built(app, mode):
+        await build_mode(app, mode)
+    return None if app._exit else mode_screen(app, mode)
 
 
 def remove_notification(app: App[Any], notification: Notification, *, refresh: bool = True) -> None:

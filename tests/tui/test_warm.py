@@ -203,3 +203,18 @@ async def test_a_change_of_screens_while_the_console_closes_is_not_drawn(world: 
             while app._batch_count:
                 await asyncio.sleep(0.001)
         stack[:] = screens
+
+
+async def test_no_screen_is_prepared_while_the_console_closes(world: World) -> None:
+    app = console(world)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        await app.build("inbox")
+        app.exit()
+        for stack in (app._screen_stacks["inbox"], app._screen_stacks["schedules"]):
+            screens, stack[:] = list(stack), []
+            await app.build("inbox")
+            assert "runs" not in app._screen_stacks
+            await app.build("runs")
+            assert "runs" not in app._screen_stacks
+            stack[:] = screens
