@@ -91,6 +91,9 @@ async def test_a_day_fires_once_when_all_its_runs_have_succeeded(tmp_path: Path)
             day(3, 16), day(4, 16), "2026-05-04"
         )  # fmt: skip
 
+        headline = (await engine.explain_schedule(down.id)).headline
+        assert headline.endswith("waits for the next period, because this one is complete")
+
         # The last fire of the next day is skipped: no run ends, and the day is complete.
         for number, hour in enumerate((8, 12)):
             await go_to(clock, day(5, hour) + timedelta(seconds=5))

@@ -155,7 +155,8 @@ def _headline(answer: _Answer) -> str:
             for s in dependency_fires.upstream_states(answer.source, row.id, row.spec, now, answer.excluded)
             if not s.met
         ]
-        return f"it depends on other workflows and waits for {', '.join(s.workflow for s in waiting)}"
+        names = ", ".join(s.workflow for s in waiting) or "the next period, because this one is complete"
+        return f"it depends on other workflows and waits for {names}"
     nominal = row.timing.next_after(max(row.cursor, now))
     if nominal is None:
         return "it has no further fires: its last instant or its end_date has passed"
