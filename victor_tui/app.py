@@ -386,6 +386,10 @@ class VictorApp(Console):
         """Drain the engine, or stop draining, after a confirmation."""
         await self._engine.drain()
 
+    def action_redraw(self) -> None:
+        """Draw the screen again."""
+        self.redraw()
+
     @work(group="dialog", exclusive=True)
     async def action_leave(self) -> None:
         if not self.owns_engine:

@@ -23,6 +23,7 @@ from textual.widget import Widget
 
 from victor_tui.keys import moved_hint
 from victor_tui.screen_lifecycle import ManagedScreen, PreparesForKeys
+from victor_tui.textual_compat import ChangedCellsApp
 
 ResultT = TypeVar("ResultT")
 
@@ -198,7 +199,7 @@ class KeyQueue:
         await self._deliver_waiting()
 
 
-class KeyQueueApp(App[ResultT]):
+class KeyQueueApp(ChangedCellsApp[ResultT]):
     """An application that handles one key after the other."""
 
     def __init__(self) -> None:

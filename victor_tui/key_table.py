@@ -78,6 +78,7 @@ GLOBAL: tuple[Key, ...] = (
     Key("f5", "reload", "Deploy files", "app.reload", "Deploy or reload the workflow files"),
     Key("f8", "drain", "Drain", "app.drain", "Drain, or stop draining"),
     Key("f9", "start_engine", "Start engine", "app.start_engine", "Start an engine here if no other is running"),
+    Key("f12", "redraw", "Redraw", "app.redraw", "Draw the screen again after another program wrote on it"),
     Key("q", "leave", "Quit", "app.quit", "Close the console", show=True),
     Key("ctrl+q", "leave", "Quit", "app.quit2", "Close the console"),
 )

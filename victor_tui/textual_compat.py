@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import Any, TextIO
+from collections.abc import Iterator
+from typing import Any, TextIO, TypeVar
 
+from rich.console import Console
+from rich.control import Control
+from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.app import App
 from textual.binding import BindingsMap
 from textual.cache import LRUCache
@@ -19,8 +23,13 @@ from textual.driver import Driver
 from textual.filter import LineFilter
 from textual.notifications import Notification
 from textual.screen import Screen
+from textual.strip import Strip
 from textual.timer import Timer
 from textual.widgets import OptionList
+
+from victor_tui.changed_cells import ShownCells
+
+ResultT = TypeVar("ResultT")
 
 PARSED_SOURCES = 1024
 """Number of stylesheet sources whose rules are cached. A smaller cache than the number of sources has no hits,
@@ -86,6 +95,58 @@ def persistent_driver(base: type[Driver]) -> type[Driver]:
             setattr(self, "_file", QuietFile(sys.__stderr__))  # noqa: B010 (its type is TextIO)
 
     return PersistentDriver
+
+
+class ChangedCells(CompositorUpdate):
+    """An update of the screen that writes only the cells that differ from those that the terminal shows."""
+
+    def __init__(self, update: LayoutUpdate | ChopsUpdate, shown: ShownCells) -> None:
+        self.update = update
+        self.shown = shown
+
+    def render_segments(self, console: Console) -> str:
+        return "".join(
+            Control.move_to(start, y).segment.text + part.render(console)
+            for x, y, strip in _strips(self.update)
+            for start, part in self.shown.changes(x, y, strip)
+        )
+
+
+def _strips(update: LayoutUpdate | ChopsUpdate) -> Iterator[tuple[int, int, Strip]]:
+    """Yield column, row and content of each part of an update."""
+    if isinstance(update, LayoutUpdate):
+        for y, line in enumerate(update.strips, update.region.y):
+            yield update.region.x, y, Strip.join(line)
+        return
+    for y, x1, x2 in update.spans:
+        for end, (x, strip) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
+            if strip is not None and x <= x2 and end > x1:
+                yield x, y, strip if x1 <= x < x2 and end <= x2 else strip.crop(0, min(end, x2) - x)
+
+
+class ChangedCellsApp(App[ResultT]):
+    """An application that writes only changed cells to its terminal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown_cells = ShownCells()
+
+    def on_resize(self) -> None:
+        self.shown_cells.forget()
+
+    def on_driver_signal_resume(self) -> None:
+        """Draw the screen after the process was suspended: the shell has cleared it."""
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Write all cells again."""
+        self.shown_cells.forget()
+        self.refresh(layout=True)
+
+    def _display(self, screen: Screen[Any], renderable: Any) -> None:
+        if isinstance(renderable, LayoutUpdate | ChopsUpdate):
+            renderable = ChangedCells(renderable, self.shown_cells)
+        super()._display(screen, renderable)
 
 
 class GutterOptionList(OptionList):

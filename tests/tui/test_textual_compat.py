@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import textual
 from rich.segment import Segment
+from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.color import Color
@@ -29,8 +30,10 @@ from textual.widgets import Label
 from textual.widgets.option_list import Option
 
 import victor_tui
+from victor_tui.changed_cells import ShownCells
 from victor_tui.textual_compat import (
     CachedStylesheet,
+    ChangedCells,
     GutterOptionList,
     QuietFile,
     add_line_filter,
@@ -247,6 +250,31 @@ def _import_all() -> None:
     for module in pkgutil.walk_packages(victor_tui.__path__, "victor_tui."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+
+
+async def test_only_changed_cells_of_both_kinds_of_updates_are_written() -> None:
+    class Lines(App[None]):
+        def compose(self) -> ComposeResult:
+            yield Label("the clock shows 14:05:09")
+
+    app = Lines()
+    async with app.run_test(size=(40, 4)) as pilot:
+        shown = ShownCells()
+
+        def written(full: bool) -> str:
+            update = app.screen._compositor.render_update(full=full)
+            assert isinstance(update, LayoutUpdate if full else ChopsUpdate)
+            return ChangedCells(update, shown).render_segments(app.console)
+
+        assert "the clock shows 14:05:09" in written(full=True)
+        assert written(full=True) == ""
+        app.query_one(Label).update("the clock shows 14:05:10")
+        await pilot.pause()
+        app.query_one(Label).refresh()
+        app.screen._compositor.update_widgets({app.query_one(Label)})
+        changed = written(full=False)
+        assert "10" in changed
+        assert "clock" not in changed
 
 
 def test_no_class_overwrites_a_private_attribute_of_textual() -> None:

@@ -1,0 +1,97 @@
+"""The bytes that the console writes to its terminal, and the screen after another program wrote on it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.engine.support import workspace
+from tests.process.terminal import Terminal, needs_tmux
+
+pytestmark = [pytest.mark.process, needs_tmux, pytest.mark.timeout(900)]
+
+FLOW = """
+workflows:
+  deploy:
+    nodes:
+      - {id: build, type: transform, transform: "built = True", next: [ship]}
+      - {id: ship, type: transform, transform: "shipped = True"}
+"""
+IDLE = 300
+"""The most bytes a second on a screen on which nothing happens."""
+
+
+def still(screen: str) -> str:
+    """Return a screen without its clock and its ages, which move."""
+    return re.sub(r" *(\d+\w+ ago|now|\d+)", " 0", screen)
+
+
+def settled(terminal: Terminal) -> str:
+    """Return the screen when it has been the same for several looks."""
+    looks = [terminal.screen()]
+
+    def same() -> bool:
+        looks.append(terminal.screen())
+        return len({still(look) for look in looks[-8:]}) == 1 and len(looks) >= 8
+
+    terminal.eventually("the screen has settled", same)
+    return looks[-1]
+
+
+def clock(terminal: Terminal) -> str:
+    found = re.search(r"\d\d:\d\d:\d\d", terminal.screen())
+    return found[0] if found else ""
+
+
+def test_the_screen_stays_right_and_an_idle_console_writes_little(tmp_path: Path) -> None:
+    root = workspace(tmp_path, {"victor.yaml": "{}", "workflows/deploy.yaml": FLOW})
+    with Terminal(root) as terminal:
+        terminal.until("Schedules", "Workflow")
+        terminal.keys("5")
+        terminal.until("deploy", "current", "Definition")
+        first = settled(terminal)
+
+        # Each way to the screen and back leads to the screen that a drawing of all cells shows.
+        for there, sign in (("?", "Everywhere"), (":", "tab complete"), ("2", "Time/usual")):
+            terminal.keys(there)
+            terminal.until(sign)
+            shown = settled(terminal)
+            terminal.keys("F12")
+            terminal.until(lambda screen, shown=shown: still(screen) == still(shown))
+            terminal.keys("5" if there == "2" else "Escape")
+            terminal.until(lambda screen: still(screen) == still(first))
+
+        with open(terminal.about("#{pane_tty}"), "w") as other:
+            other.write("\x1b[8;3HBroadcast message from root\x1b[12;1H\x1b[2K")
+        terminal.until("Broadcast message from root")
+        terminal.keys("F12")
+        terminal.until(lambda screen: still(screen) == still(first), gone=["Broadcast"])
+
+        terminal.resize(100, 30)
+        terminal.until(lambda screen: len(screen.splitlines()[0].rstrip()) > 80)
+        terminal.resize(80, 24)
+        terminal.until(lambda screen: still(screen) == still(first))
+
+        process = int(terminal.about("#{pane_pid}"))
+        os.kill(process, signal.SIGTSTP)
+        terminal.until(gone=["deploy"])
+        os.kill(process, signal.SIGCONT)
+        terminal.until(lambda screen: still(screen) == still(first))
+
+        written = tmp_path / "written"
+        begun, ticks, before = time.monotonic(), 0, clock(terminal)
+        terminal.record(written)
+
+        def moved() -> bool:
+            nonlocal ticks, before
+            now = clock(terminal)
+            ticks, before = ticks + (now != before), now
+            return ticks >= 3
+
+        terminal.eventually("the clock moves three times", moved)
+        assert 0 < written.stat().st_size < IDLE * (time.monotonic() - begun + 1)
