@@ -26,10 +26,21 @@ _AROUND = 7
 _ROWS = {key.id: key for keys in SCOPES.values() for key in keys}
 _SHOW = tuple(f"app.{mode}" for mode, _, _ in SCREENS)
 
-_MOVES = frozenset(
-    {"Up", "Down", "Page up", "Page down", "Top", "Bottom", "Scroll up", "Scroll down", "Prior field"}
+_IN_FOOT = frozenset(
+    {
+        "Up",
+        "Down",
+        "Page up",
+        "Page down",
+        "Top",
+        "Bottom",
+        "Scroll up",
+        "Scroll down",
+        "Prior field",
+        "Redraw",
+    }
 )
-"""The names of the keys that move the cursor. The foot of the help names them."""
+"""The names of the keys that the foot of the help names, so that the others fit on a page."""
 
 HelpRow = tuple[str, str]
 """Keys and name."""
@@ -48,7 +59,7 @@ def help_groups(screen: Screen[Any], app: App[Any]) -> dict[str, list[HelpRow]]:
         title = "Everywhere" if node is app else here if node is screen else "The list or field"
         for binding in (each for same in bindings.key_to_bindings.values() for each in same):
             row = _ROWS.get(binding.id or "")
-            if row is None or row.name in _MOVES or NO_EFFECT_ID.search(row.id):
+            if row is None or row.name in _IN_FOOT or NO_EFFECT_ID.search(row.id):
                 continue
             if isinstance(node, Dialog) and not node.applies(row.action):
                 continue
@@ -109,7 +120,7 @@ class HelpDialog(Dialog[None]):
             yield Static(id="error")
             with Horizontal(id="actions"):
                 yield Button("Close", id="leave", compact=True)
-                yield Label("arrows, pgup, pgdn, home, end move · esc close", classes="hint")
+                yield Label("arrows, pgup, pgdn, home, end move · f12 redraw · esc close", classes="hint")
 
     def _listing(self) -> Content:
         return in_columns(help_groups(self._of, self.app), min(self.app.size.width, _WIDEST) - _AROUND)
