@@ -262,7 +262,8 @@ async def test_only_changed_cells_of_both_kinds_of_updates_are_written() -> None
         shown = ShownCells()
 
         def written(full: bool) -> str:
-            update = app.screen._compositor.render_update(full=full)
+            compositor = app.screen._compositor
+            update = compositor.render_full_update() if full else compositor.render_partial_update()
             assert isinstance(update, LayoutUpdate if full else ChopsUpdate)
             return ChangedCells(update, shown).render_segments(app.console)
 
