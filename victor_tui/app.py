@@ -68,10 +68,9 @@ ALWAYS_LOADED: tuple[Subject, ...] = ("requests", "held", "engine", "caller")
 """Subjects that are always refreshed, independent of the visible screen."""
 TRANSITION = 0.005
 """Maximum delay in seconds before drawing after a change of screens."""
-FILES_SECONDS = 5
-"""Seconds between two looks at the state of the files."""
 ROLES_SECONDS = 30
-"""Seconds between two refreshes of the roles of the current user."""
+_UNREPORTED: tuple[tuple[int, Subject], ...] = ((5, "engine"), (ROLES_SECONDS, "caller"))
+"""Seconds between two refreshes: a changed file and a changed group of the user write no event."""
 HAND_OVER = "daemon"
 """Result of the application if a daemon must take over its engine."""
 
@@ -173,6 +172,9 @@ class VictorApp(Console):
     def on_mount(self) -> None:
         if not self.is_headless:
             self._install_signals()
+        self.app_resume_signal.subscribe(
+            self, lambda _: self.action_redraw()
+        )  # the shell has cleared the screen
         self.feed.keep("requests", QueueLoader())
         self.feed.keep("held", lambda port: port.requests(RequestQuery(statuses=("held",))))
         self.feed.keep("engine", lambda port: port.engine())
@@ -217,10 +219,9 @@ class VictorApp(Console):
         if engine is not None and engine.mode == "readonly":
             self.feed.mark_stale("engine")  # a killed engine writes no event
         self._seconds += 1
-        if self._seconds % FILES_SECONDS == 0:
-            self.feed.mark_stale("engine")  # an edited file writes no event
-        if self._seconds % ROLES_SECONDS == 0:
-            self.feed.mark_stale("caller")  # a changed group writes no event
+        for seconds, subject in _UNREPORTED:
+            if self._seconds % seconds == 0:
+                self.feed.mark_stale(subject)
         self._distributor.tick()
 
     # --- feed ---------------------------------------------------------------------------------
@@ -385,10 +386,6 @@ class VictorApp(Console):
     async def action_drain(self) -> None:
         """Drain the engine, or stop draining, after a confirmation."""
         await self._engine.drain()
-
-    def action_redraw(self) -> None:
-        """Draw the screen again."""
-        self.redraw()
 
     @work(group="dialog", exclusive=True)
     async def action_leave(self) -> None:

@@ -125,6 +125,7 @@ class Console(KeyQueueApp[str]):
         self.access = Access(lambda: self.feed.snapshots.get("caller"))
         self.session = Session(lambda: self.clock.now())
         """The messages and actions of this console, and the visited screens."""
+        self.answers = Answers(self)
         self.navigator = navigator(self)
         self.dialogs = dialogs(self)
 
@@ -140,22 +141,6 @@ class Console(KeyQueueApp[str]):
         """The queue of the current user at the last refresh."""
         loaded: Queue | None = self.feed.snapshots.get("requests")
         return loaded.info if loaded is not None else QueueInfo(0)
-
-    @property
-    def held_answers(self) -> list[RequestInfo]:
-        """The answers that can still be undone, in the order in which they become final."""
-        now = self.clock.now()
-        held: list[RequestInfo] = self.feed.snapshots.get("held") or []
-        return sorted(
-            (request for request in held if request.settles_at is not None and request.settles_at > now),
-            key=lambda request: request.settles_at or now,
-        )
-
-    @property
-    def my_answer(self) -> RequestInfo | None:
-        """The newest answer of the current user that can be undone, or None."""
-        mine = [each for each in self.held_answers if each.answered_by and each.answered_by.user == self.user]
-        return max(mine, key=lambda request: request.answered_at or self.clock.now(), default=None)
 
     def set_timer(
         self,
@@ -200,33 +185,6 @@ class Console(KeyQueueApp[str]):
             self.notify(clean(done), timeout=4, markup=False)
         return result
 
-    async def undo_window(self, request: RequestInfo) -> float:
-        """Return the undo window for an answer to a request, by `console.undo`; 0 if its node sets one, or for none.
-
-        The configuration is read at each answer, so that a change needs no restart.
-        """
-        if request.kind not in UNDOABLE_KINDS or request.undo_window is not None:
-            return 0.0
-        engine: EngineInfo = self.feed.snapshots["engine"]
-        try:
-            return (await asyncio.to_thread(console_settings, Path(engine.workspace))).undo
-        except VictorError as error:
-            self.report(error)
-            return DEFAULT_UNDO_SECONDS
-
-    def announce_answer(self, request: RequestInfo) -> None:
-        """Show the answer that the current user gave. The banner shows for how long it can be undone."""
-        decided = request.status != RequestStatus.OPEN
-        text = outcome_text(request.outcome, request.answer) if decided else counted_text(request, self.user)
-        self.notify(clean(f"{text[0].upper()}{text[1:]}: {request.title}"), timeout=4, markup=False)
-
-    async def undo_answer(self, request: RequestInfo) -> None:
-        """Undo an answer of the current user that is not final yet."""
-        await self.perform(
-            self.port.undo_answer(request.id), f"Answer undone: {request.title} is open again."
-        )
-        self.feed.mark_stale("requests", "held", "inbox")
-
     # --- screens ------------------------------------------------------------------------------
 
     def show_mode(self, mode: str) -> None:
@@ -238,6 +196,60 @@ class Console(KeyQueueApp[str]):
     def update_header(self) -> None:
         """Draw header and banner of the current screen."""
         raise NotImplementedError
+
+
+class Answers:
+    """The answers of the current user, and those that can still be undone."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    @property
+    def held(self) -> list[RequestInfo]:
+        """The answers that can still be undone, in the order in which they become final."""
+        now = self._console.clock.now()
+        held: list[RequestInfo] = self._console.feed.snapshots.get("held") or []
+        return sorted(
+            (request for request in held if request.settles_at is not None and request.settles_at > now),
+            key=lambda request: request.settles_at or now,
+        )
+
+    @property
+    def mine(self) -> RequestInfo | None:
+        """The newest answer of the current user that can be undone, or None."""
+        own = [each for each in self.held if each.answered_by and each.answered_by.user == self._console.user]
+        return max(own, key=lambda request: request.answered_at or self._console.clock.now(), default=None)
+
+    async def undo_window(self, request: RequestInfo) -> float:
+        """Return the undo window for an answer to a request, by `console.undo`; 0 if its node sets one, or for none.
+
+        The configuration is read at each answer, so that a change needs no restart.
+        """
+        if request.kind not in UNDOABLE_KINDS or request.undo_window is not None:
+            return 0.0
+        engine: EngineInfo = self._console.feed.snapshots["engine"]
+        try:
+            return (await asyncio.to_thread(console_settings, Path(engine.workspace))).undo
+        except VictorError as error:
+            self._console.report(error)
+            return DEFAULT_UNDO_SECONDS
+
+    def announce(self, request: RequestInfo) -> None:
+        """Show the answer that the current user gave. The banner shows for how long it can be undone."""
+        decided = request.status != RequestStatus.OPEN
+        text = (
+            outcome_text(request.outcome, request.answer)
+            if decided
+            else counted_text(request, self._console.user)
+        )
+        self._console.notify(clean(f"{text[0].upper()}{text[1:]}: {request.title}"), timeout=4, markup=False)
+
+    async def undo(self, request: RequestInfo) -> None:
+        """Undo an answer of the current user that is not final yet."""
+        await self._console.perform(
+            self._console.port.undo_answer(request.id), f"Answer undone: {request.title} is open again."
+        )
+        self._console.feed.mark_stale("requests", "held", "inbox")
 
 
 class InConsole(ManagedScreen):

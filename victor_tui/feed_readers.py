@@ -69,4 +69,4 @@ class FeedDistributor:
             return console.lost
         if engine is None:
             return "Connecting to the engine…"
-        return banner_text(engine, console.my_answer, console.clock.now(), console.zone)
+        return banner_text(engine, console.answers.mine, console.clock.now(), console.zone)

@@ -151,13 +151,13 @@ class GlobalKeys:
     async def _undo(self) -> None:
         """Undo the newest answer, or the newest own action of this main screen, whichever is newer."""
         console = self._console
-        answer = console.my_answer
+        answer = console.answers.mine
         mode = self._screen.MODE if self._screen is not None else ""
         done = console.session.newest(_UNDOES.get(mode, ()))
         if answer is not None and (
             done is None or answer.answered_at is None or answer.answered_at >= done.at
         ):
-            await console.undo_answer(answer)
+            await console.answers.undo(answer)
         elif done is None:
             self._say(
                 "Nothing to undo here: you have no answer that can be undone, and no action on this screen."

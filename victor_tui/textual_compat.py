@@ -134,11 +134,7 @@ class ChangedCellsApp(App[ResultT]):
     def on_resize(self) -> None:
         self.shown_cells.forget()
 
-    def on_driver_signal_resume(self) -> None:
-        """Draw the screen after the process was suspended: the shell has cleared it."""
-        self.redraw()
-
-    def redraw(self) -> None:
+    def action_redraw(self) -> None:
         """Write all cells again."""
         self.shown_cells.forget()
         self.refresh(layout=True)

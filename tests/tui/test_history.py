@@ -73,7 +73,7 @@ async def test_the_trend_takes_the_place_of_the_preview_and_gives_it_back(live: 
         await keys("4", "t")(pilot)
         screen = app.screen
         assert isinstance(screen, HistoryScreen)
-        assert screen.showing_runs
+        assert screen.view == "runs"
         assert screen.query_one(Trend).display
         assert not screen.query_one(Preview).display
         assert "succeeded" in str(screen.query_one("#stats", Static).content)

@@ -39,7 +39,7 @@ class SharedDialogs:
                     answered = await console.push_screen_wait(dialog)
                 following = dialog.following
                 if answered is not None:
-                    console.announce_answer(answered)
+                    console.answers.announce(answered)
         console.feed.mark_stale("requests", "inbox", "held")
 
     async def forward(self, how: Forwarding, request: RequestInfo) -> RequestInfo | None:

@@ -58,7 +58,9 @@ class HistoryScreen(TableScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.commands = RunCommands(self, runs=self._chosen_runs, done=self._mark_stale)
+        self.commands = RunCommands(
+            self, runs=self._chosen_runs, done=lambda: self.console.feed.mark_stale("past", "events")
+        )
         self.filter = Filter()
         self.wanted: View = "activity"
         self.wants_trend = False
@@ -69,10 +71,6 @@ class HistoryScreen(TableScreen):
         if self.filter.fields & ONLY_RUNS:
             return "runs"
         return "events" if "kind" in self.filter.fields else self.wanted
-
-    @property
-    def showing_runs(self) -> bool:
-        return self.view == "runs"
 
     def compose_body(self) -> ComposeResult:
         zone = self.console.zone
@@ -90,7 +88,7 @@ class HistoryScreen(TableScreen):
     # --- data ---------------------------------------------------------------------------------
 
     def loaders(self) -> dict[Subject, Loader]:
-        if self.showing_runs:
+        if self.view == "runs":
             runs = self.filter.run_query(PAGE)
             stats = self.filter.run_query(STATS_LIMIT)
             return {
@@ -112,7 +110,7 @@ class HistoryScreen(TableScreen):
         table.set_rows(activity(rows) if self.view == "activity" else rows)
         if subject == "past":
             self.query_one(FilterBar).add_completions(known_names(rows))
-        word = "runs" if self.showing_runs else "events"
+        word = "runs" if self.view == "runs" else "events"
         count = f"newest {PAGE} {word}" if len(rows) >= PAGE else f"{len(rows)} {word}"
         self.query_one(FilterBar).note(count)
 
@@ -121,7 +119,7 @@ class HistoryScreen(TableScreen):
         self._choose_table()
 
     def _choose_table(self) -> None:
-        view, runs = self.view, self.showing_runs
+        view, runs = self.view, self.view == "runs"
         self.query_one("#stats").display = runs
         self.query_one(Trend).display = runs and self.wants_trend
         self.query_one(Preview).display = not (runs and self.wants_trend)
@@ -148,7 +146,7 @@ class HistoryScreen(TableScreen):
 
         This also switches to runs, because events have no duration.
         """
-        if not self.showing_runs:
+        if self.view != "runs":
             if "kind" in self.filter.fields:
                 self.notify(
                     "A trend needs runs. The filter kind: selects events: remove it first.", markup=False
@@ -200,9 +198,6 @@ class HistoryScreen(TableScreen):
         if not isinstance(self.current, RunInfo):
             return []
         return self.query_one("#past", LineTable).marked_rows or [self.current]
-
-    def _mark_stale(self) -> None:
-        self.console.feed.mark_stale("past", "events")
 
     def action_run_command(self, command: str) -> None:
         self.commands.start(command)

@@ -43,7 +43,7 @@ class RequestCommands:
             case "answer_this":
                 await self._open(request)
             case "undo":
-                await console.undo_answer(request)
+                await console.answers.undo(request)
             case "claim":
                 await console.perform(
                     console.port.claim(request.id), "Claimed: the others see that you work on it."

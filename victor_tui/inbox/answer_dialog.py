@@ -315,7 +315,7 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
     async def _post(self, answer: Answer) -> None:
         request = self.request
         try:
-            window = await self.console.undo_window(request)
+            window = await self.console.answers.undo_window(request)
             done = await self.port.answer(request.id, request.revision, replace(answer, undo_window=window))
         except InvalidAnswerError as error:
             self._fields.show_errors(error.details.get("errors") or {"": error.message})

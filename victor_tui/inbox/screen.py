@@ -235,6 +235,6 @@ def _show_totals(screen: InboxScreen, page: RequestPage) -> None:
         )
     if not screen.requests.is_filtered:
         return
-    every = screen.console.queue.open + len(screen.console.held_answers)
+    every = screen.console.queue.open + len(screen.console.answers.held)
     found = f"{page.total} found" if screen.show_done else f"{page.total} of {max(every, page.total)}"
     screen.query_one(FilterBar).note(found)
