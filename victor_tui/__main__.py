@@ -72,6 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except VictorError as error:
             print(f"error: {error.message}", file=sys.stderr)
             return error.exit_code
+        except KeyboardInterrupt:
+            print(file=sys.stderr)
+            return 130
 
     from victor_tui.app import HAND_OVER, VictorApp
 

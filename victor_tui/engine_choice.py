@@ -77,7 +77,8 @@ def ask(workspace: Path, read: Callable[[str], str] = input) -> Choice:
         f"No engine runs for {workspace}. Over SSH:\n"
         "  d  start a daemon, which continues when the connection is lost (recommended)\n"
         "  c  run the engine in this console, which stops with it\n"
-        "The answer is remembered for this workspace; to be asked again: victor-tui --engine ask",
+        "The answer is remembered for this workspace.\n"
+        "To be asked again: victor-tui --engine ask",
         file=sys.stderr,
     )
     while True:
@@ -116,6 +117,8 @@ def start_daemon(workspace: Path, state_dir: Path, config: str | None = None) ->
 def prepare(workspace: str | None, state: str | None, wanted: str | None, config: str | None = None) -> bool:
     """Start a daemon if that was chosen for the workspace, now or before. Return False to leave.
 
+    Raise KeyboardInterrupt if the user leaves with Ctrl-C.
+
     `wanted` is the option `--engine`: a choice, or `ask`. Without it, a console that is not opened over SSH, or that
     finds an engine, does nothing here.
     """
@@ -131,8 +134,7 @@ def prepare(workspace: str | None, state: str | None, wanted: str | None, config
     if choice is None:
         try:
             choice = ask(paths.workspace)
-        except (EOFError, KeyboardInterrupt):
-            print(file=sys.stderr)
+        except EOFError:
             return False
     choices.remember(paths.workspace, choice)
     return choice == "console" or start_daemon(paths.workspace, paths.state_dir, config)

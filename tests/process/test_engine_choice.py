@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.engine.support import workspace
-from tests.process.terminal import Terminal, needs_tmux
+from tests.process.terminal import WITHIN, Terminal, needs_tmux
 from victor_engine.cli.main import main
 from victor_engine.service.engine_lock import engine_owner
 from victor_tui.__main__ import parse_arguments
@@ -22,6 +23,21 @@ FILES = {
     "w.yaml": 'workflows: {w: {nodes: [{id: a, type: transform, transform: "n = 1"}]}}',
 }
 SSH = {"SSH_CONNECTION": "192.0.2.1 50000 192.0.2.2 22"}
+
+
+@needs_tmux
+def test_ctrl_c_leaves_without_an_engine_and_without_a_choice(tmp_path: Path) -> None:
+    root = workspace(tmp_path, FILES)
+    for _ in range(2):
+        with Terminal(root, environment=SSH) as terminal:
+            terminal.until("d or c [d]:")
+            terminal.keys("C-c")
+            limit = time.monotonic() + WITHIN
+            while (code := terminal.ended) is None:
+                assert time.monotonic() < limit
+                time.sleep(0.05)
+        assert code == 130
+    assert engine_owner(root / ".state") is None
 
 
 @needs_tmux
