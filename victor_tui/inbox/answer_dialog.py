@@ -5,7 +5,6 @@ It sends the answer itself, so that it can show a conflict or an invalid answer 
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import ClassVar, Literal
 
 from msgspec.structs import replace
@@ -19,13 +18,13 @@ from victor_engine.api import Answer, RequestInfo, RequestQuery, RequestStatus
 from victor_engine.errors import (
     AlreadyAnsweredError,
     ConflictError,
-    EngineUnavailableError,
     InvalidAnswerError,
     VictorError,
 )
 from victor_tui.dialogs.base import DialogBody
 from victor_tui.dialogs.editor import EditorDialog
 from victor_tui.inbox.answer_fields import AnswerFields, Verdict
+from victor_tui.inbox.answer_loading import Loading, draw_head
 from victor_tui.inbox.availability import Availability
 from victor_tui.inbox.background import Background, LogDialog, bring_into_sight
 from victor_tui.inbox.drafts import DraftKeeper
@@ -37,8 +36,6 @@ from victor_tui.inbox.question_view import (
     compose_context,
     compose_messages,
     compose_prompt,
-    head_lines,
-    message_lines,
     needs_verdict,
     verdict_label,
 )
@@ -69,11 +66,11 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         self.selected: Verdict | None = None
         self.request = request
         self._fields = AnswerFields(self)
-        self._draft = DraftKeeper(self)
-        self._available = Availability(self)
+        self.draft = DraftKeeper(self)
+        self.available = Availability(self)
+        self._loading = Loading(self, self)
         self._sending = False
         self._lost = False
-        self._renewing = False
 
     def compose(self) -> ComposeResult:
         request = self.request
@@ -97,13 +94,13 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
     @on(events.Mount)
     async def start(self) -> None:
         """Restore the draft and focus a field. Keys wait until this handler returns, so that they reach that field."""
-        self._draw_head()
+        draw_head(self, self.request)
         self._fields.preselect(self.request)
-        restored = await self._draft.start(self.request)
+        restored = await self.draft.start(self.request)
         self._fields.focus_first(self.request, restored=restored)
         if self.console.access.refusal("submit", self) is not None:
-            self._available.show(self.request, self.now(), self.console.zone)
-        self._load()
+            self.available.show(self.request, self.now(), self.console.zone)
+        self._loading.load()
 
     def before_key(self, key: str) -> None:
         """Bring the focused field into sight, which can be below the question."""
@@ -112,11 +109,11 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
 
     def feed_refreshed(self, subject: str) -> None:
         """Load the request again: another user can have answered it."""
-        if subject == "requests" and not self._available.final and not self._sending:
-            self._load()
+        if subject == "requests" and not self.available.final and not self._sending:
+            self._loading.load()
 
     def show_access(self) -> None:
-        self._available.show(self.request, self.now(), self.console.zone)
+        self.available.show(self.request, self.now(), self.console.zone)
 
     def applies(self, action: str) -> bool:
         if action.startswith("select("):
@@ -128,59 +125,24 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
     def show_banner(self, text: str) -> None:
         """Show once that the connection is lost, and load the request again after a reconnect."""
         lost = bool(self.console.lost)
-        if self._available.final or lost == self._lost:
+        if self.available.final or lost == self._lost:
             return
         self._lost = lost
-        self.show_error(self.console.lost or self._available.refused, "$warning")
+        self.show_error(self.console.lost or self.available.refused, "$warning")
         if not lost:
-            self._load()
+            self._loading.load()
 
     def tick(self) -> None:
-        self._draw_head()
+        draw_head(self, self.request)
         if not self._sending:
-            self._draft.keep(self.request)
-        if self._available.held:
-            self._available.show(self.request, self.now(), self.console.zone)
+            self.draft.keep(self.request)
+        if self.available.held:
+            self.available.show(self.request, self.now(), self.console.zone)
         due = self.request.settles_at or self.request.deadline
-        if not self._available.final and not self._sending and due is not None and due <= self.now():
-            self._load()
-        elif not self._available.final and not self._sending and not self._renewing:
-            self._renew()
-
-    @work(group="renew")
-    async def _renew(self) -> None:
-        """Show other users that the request is still open here, and draw their names."""
-        self._renewing = True
-        with suppress(VictorError):  # the console shows a lost engine
-            found = await self.port.view_request(self.request.id)
-            if found.viewers != self.request.viewers:
-                self.request = replace(self.request, viewers=found.viewers)
-                self._draw_head()
-        self._renewing = False
-
-    @work(group="look", exclusive=True)
-    async def _load(self) -> None:
-        try:
-            found = await self.port.request(self.request.id)
-        except EngineUnavailableError:
-            return  # the console shows this error
-        except VictorError as error:
-            self.show_error(error.message)
-            return
-        before, self.request = self.request, found
-        if found != before:
-            self._draw_head()
-            messages = self.query_one("#messages", Static)
-            messages.update(message_lines(found))
-            messages.display = bool(found.messages)
-        self.query_one(Background).show(found, self.console.zone)
-        self._available.show(found, self.now(), self.console.zone)
-        if self._available.final:
-            self._draft.end(found)
-
-    def _draw_head(self) -> None:
-        now = self.now()
-        self.query_one("#head", Static).update(head_lines(self.request, now))
+        if not self.available.final and not self._sending and due is not None and due <= self.now():
+            self._loading.load()
+        elif not self.available.final and not self._sending:
+            self._loading.renew()
 
     @work(group="log", exclusive=True)
     async def action_log(self) -> None:
@@ -200,14 +162,14 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         if done is None:
             return
         if done.status != RequestStatus.OPEN:
-            self._draft.end(self.request)
-            self._available.over = True
+            self.draft.end(self.request)
+            self.available.over = True
             self.dismiss(done)
         else:
-            self._load()
+            self._loading.load()
 
     def action_leave(self) -> None:
-        self._draft.keep(self.request)
+        self.draft.keep(self.request)
         self.dismiss(None)
 
     @work(group="step", exclusive=True)
@@ -242,16 +204,16 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
             return (
                 free
                 and needs_verdict(self.request)
-                and not self._available.over
-                and not self._available.refused
+                and not self.available.over
+                and not self.available.refused
             )
         if action == "forward":
             asks = self.request.allow_questions or self.request.held_since is not None
-            return not self._available.over and (parameters != ("say",) or asks)
+            return not self.available.over and (parameters != ("say",) or asks)
         if action == "log":
             return self.request.log is not None
         if action == "submit":
-            return not self._available.over and not self._available.refused
+            return not self.available.over and not self.available.refused
         return super().check_action(action, parameters)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
@@ -302,7 +264,7 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
             self._send(answer)
 
     def _send(self, answer: Answer) -> None:
-        if self._available.over or self._sending:
+        if self.available.over or self._sending:
             return
         if self.request.require_comment and not answer.comment.strip():
             self._fields.show_errors({"comment": "a comment is required"})
@@ -321,14 +283,14 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
             self._fields.show_errors(error.details.get("errors") or {"": error.message})
         except AlreadyAnsweredError as error:
             self.show_error(f"{error.message}. Your text stays here; esc closes.", "$warning")
-            self._load()
+            self._loading.load()
         except ConflictError as error:
             self.show_error(f"{error.message}. Check the request, then send again.", "$warning")
-            self._load()
+            self._loading.load()
         except VictorError as error:
             self.show_error(error.message)
         else:
-            self._draft.end(self.request)
+            self.draft.end(self.request)
             self.dismiss(done)
         finally:
             self._sending = False

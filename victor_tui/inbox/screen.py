@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, Literal
 
-from textual import work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.command import Provider
@@ -117,19 +117,11 @@ class InboxScreen(TableScreen):
         if not self.is_mounted:
             return
         self.requests_table.forget()
-        self._sort()
+        _sort(self)
 
     def watch_grouped(self) -> None:
         if self.is_mounted:
-            self._sort()
-
-    def _sort(self) -> None:
-        """Sort by urgency, by workflow if grouped, or newest first for decided requests."""
-        table = self.requests_table
-        table.sort_key = "workflow" if self.grouped else None if self.show_done else "left"
-        table.sort_reverse = False
-        table.redraw()
-        self.reload()
+            _sort(self)
 
     def show_view(self, view: SavedView) -> None:
         """Show a saved view."""
@@ -142,13 +134,11 @@ class InboxScreen(TableScreen):
         table.redraw()
         self.reload()
 
+    @on(PagedTable.Sorted)
     def reload(self) -> None:
         """Load the page of the list, as its filter and its order are now."""
         self.requests.center = None
         self.console.feed.watch(self.loaders())
-
-    def on_paged_table_sorted(self) -> None:
-        self.reload()
 
     def on_paged_table_wanted(self, message: PagedTable.Wanted) -> None:
         cursor = self.requests_table.cursor
@@ -223,6 +213,15 @@ class InboxScreen(TableScreen):
         bar = self.query_one(FilterBar)
         bar.display = bool(bar.value)
         self.requests_table.focus()
+
+
+def _sort(screen: InboxScreen) -> None:
+    """Sort by urgency, by workflow if grouped, or newest first for decided requests."""
+    table = screen.requests_table
+    table.sort_key = "workflow" if screen.grouped else None if screen.show_done else "left"
+    table.sort_reverse = False
+    table.redraw()
+    screen.reload()
 
 
 def _show_totals(screen: InboxScreen, page: RequestPage) -> None:

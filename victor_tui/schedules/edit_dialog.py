@@ -100,6 +100,12 @@ def preview_lines(spec: ScheduleSpec, preview: SchedulePreview, now: datetime) -
     return lines
 
 
+def _row(name: str, title: str, field: Widget) -> ComposeResult:
+    """Yield a label with a field, and the line for its error."""
+    yield Horizontal(Label(title, classes="name"), field, classes="row")
+    yield Static(classes="field-error", id=f"{name}-error")
+
+
 class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None]):
     """A form that dismisses with the spec, a note for the audit trail and the plan of an edit, or None.
 
@@ -135,24 +141,18 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
                 yield Button("Cancel", id="leave", compact=True)
                 yield Label("ctrl+s save · tab next · esc cancel", classes="hint")
 
-    @staticmethod
-    def _row(name: str, title: str, field: Widget) -> ComposeResult:
-        """Yield a label with a field, and the line for its error."""
-        yield Horizontal(Label(title, classes="name"), field, classes="row")
-        yield Static(classes="field-error", id=f"{name}-error")
-
     def _compose_when(self) -> ComposeResult:
         start = self._start
         workflows = [(Content(one_line(start.workflow, 120)), start.workflow)] if start.workflow else []
         first = start.workflow if start.workflow else Select.NULL
-        yield from self._row(
+        yield from _row(
             "workflow",
             "Workflow",
             Select(workflows, value=first, id="workflow", compact=True, prompt="Choose"),
         )
         buttons = [Pick(way, way == start.way, compact=True) for way in WAYS]
-        yield from self._row("way", "Fires", RadioSet(*buttons, id="way", compact=True))
-        yield from self._row(
+        yield from _row("way", "Fires", RadioSet(*buttons, id="way", compact=True))
+        yield from _row(
             "expression",
             "When",
             Input(start.expression, placeholder=HINTS[start.way], id="expression", compact=True),
@@ -161,27 +161,27 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
 
         zones = SuggestFromList(sorted(available_timezones()), case_sensitive=False)
         zone = Input(start.timezone, placeholder="UTC", suggester=zones, id="timezone", compact=True)
-        yield from self._row("timezone", "Time zone", zone)
+        yield from _row("timezone", "Time zone", zone)
 
     def _compose_policy(self) -> ComposeResult:
         start = self._start
-        yield from self._row(
+        yield from _row(
             "state", "Initial state", TextArea(start.state, id="state", compact=True, tab_behavior="focus")
         )
         more = TextArea(
             start.more, id="more", compact=True, tab_behavior="focus", placeholder=Content(EXAMPLE)
         )
-        yield from self._row("more", "More (YAML)", more)
+        yield from _row("more", "More (YAML)", more)
         version = Input(start.version, placeholder="latest", id="version", compact=True)
-        yield from self._row("version", "Version", version)
+        yield from _row("version", "Version", version)
         overlaps = [(word.replace("_", " "), word) for word in OVERLAPS]
-        yield from self._row(
+        yield from _row(
             "overlap",
             "If still running",
             Select(overlaps, value=start.overlap, allow_blank=False, id="overlap", compact=True),
         )
-        yield from self._row("active", "Max. active", Input(start.active, id="active", compact=True))
-        yield from self._row(
+        yield from _row("active", "Max. active", Input(start.active, id="active", compact=True))
+        yield from _row(
             "catchup",
             "Missed fires",
             Select(
@@ -192,9 +192,9 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
                 compact=True,
             ),
         )
-        yield from self._row("enabled", "Enabled", Tick("fires", start.enabled, id="enabled", compact=True))
+        yield from _row("enabled", "Enabled", Tick("fires", start.enabled, id="enabled", compact=True))
         note = Input(placeholder="reason, for the audit trail", id="note", compact=True)
-        yield from self._row("note", "Note", note)
+        yield from _row("note", "Note", note)
 
     def on_mount(self) -> None:
         self._load_workflows()

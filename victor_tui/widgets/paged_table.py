@@ -11,12 +11,9 @@ from collections.abc import Callable, Hashable, Iterable, Sequence, Set
 from datetime import datetime
 from typing import Any, TypeVar, overload
 
-from rich.segment import Segment
 from textual.geometry import Size
 from textual.message import Message
-from textual.strip import Strip
 
-from victor_tui.text import fit
 from victor_tui.widgets.columns import Column
 from victor_tui.widgets.table import LineTable
 
@@ -210,15 +207,6 @@ class PagedTable(LineTable[R]):
     def _has_near(self) -> bool:
         """Whether the rows around the center are loaded."""
         return self._window.covers(self._middle - MARGIN, self._middle + MARGIN)
-
-    def _draw(self, row: R | None, on_cursor: bool) -> Strip:
-        if row is not None:
-            return super()._draw(row, on_cursor)
-        base = self.rich_style
-        if on_cursor:
-            base += self._palette.cursor if self.has_focus else self._palette.cursor_blurred
-        text = fit("› …" if on_cursor else "  …", self.size.width)
-        return Strip([Segment(text, base)], self.size.width)
 
     # --- marks and order ------------------------------------------------------------------------
 

@@ -12,8 +12,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.segment import Segment
-from rich.style import Style
-from textual import events
+from textual import events, on
 from textual.binding import BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
@@ -23,9 +22,10 @@ from textual.strip import Strip
 
 from victor_tui.keys import bindings
 from victor_tui.text import fit
-from victor_tui.theme import NO_TONES, Palette, palette_for
-from victor_tui.widgets.columns import Column, Placed, draw_header, draw_row, place_columns, sort_rows
+from victor_tui.theme import palette_for
+from victor_tui.widgets.columns import Column, sort_rows
 from victor_tui.widgets.steady import SteadyRows
+from victor_tui.widgets.table_painter import Painter
 
 R = TypeVar("R")
 
@@ -85,9 +85,7 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
     ) -> None:
         super().__init__(id=id)
         self.steady: SteadyRows[R] = SteadyRows(self, key, lambda: bool(self.marked), active=steady)
-        self._columns = tuple(columns)
         self._key = key
-        self._now = now
         self._empty = empty
         self._loaded = False
         self.sort_key = sort
@@ -97,8 +95,7 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
         self.marked: set[Hashable] = set()
         self._last_mark: Hashable = None
         self._strips: dict[Hashable, tuple[bool, Strip]] = {}
-        self._placed: list[Placed[R]] = []
-        self._palette: Palette = palette_for("")
+        self.painter: Painter[R] = Painter(columns, key, now)
 
     # --- data ---------------------------------------------------------------------------------
 
@@ -143,13 +140,9 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
         if not self._loaded:
             self._loaded = True
             self.refresh()
-        fresh, gone = self._sorted(rows), self.steady.gone
+        fresh, gone = sort_rows(rows, self.painter.column(self.sort_key), self.sort_reverse), self.steady.gone
         kept = self.steady.place(self._rows, fresh, self._cursor_row, lambda: self._put_rows(fresh), of=of)
         self._put_rows(fresh if kept is None else kept, gone ^ self.steady.gone)
-
-    def _sorted(self, rows: Iterable[R]) -> list[R]:
-        column = next((c for c in self._columns if c.key == self.sort_key), None)
-        return sort_rows(rows, column, self.sort_reverse)
 
     def _put_rows(self, rows: list[R], redrawn: Set[Hashable] = frozenset()) -> None:
         old_row, shown = self._cursor_row, self.row
@@ -206,7 +199,7 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
         """Redraw the visible rows whose time-dependent cells have changed. Show held rows if the user is done."""
         if self.steady.is_due:
             self.show_held()
-        if not any(p.column.live for p in self._placed):
+        if not any(p.column.live for p in self.painter.placed):
             return
         top = round(self.scroll_y)
         for i in range(top, min(len(self._rows), top + self.size.height)):
@@ -215,7 +208,7 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
             cached = self._strips.get(key)
             if cached is None:
                 continue
-            fresh = self._draw(row, cached[0])
+            fresh = self.painter.row(self, row, cached[0])
             if fresh != cached[1]:
                 self._strips[key] = (cached[0], fresh)
                 self._refresh_row(i)
@@ -223,22 +216,13 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
     # --- drawing ------------------------------------------------------------------------------
 
     def on_mount(self) -> None:
-        self._restyle()
-        self.watch(self.app, "theme", self._restyle, init=False)
-
-    def _restyle(self) -> None:
-        self._palette = palette_for(self.app.theme)
-        self._strips.clear()
-        self.refresh()
+        self.painter.palette = palette_for(self.app.theme)
+        self.watch(self.app, "theme", self.redraw, init=False)
 
     def on_resize(self, event: events.Resize) -> None:
-        self._place(event.size.width)
-
-    def _place(self, width: int) -> None:
-        self._placed = place_columns(self._columns, width - 1)
-        self._strips.clear()
-        self.virtual_size = Size(width, len(self._rows) + 1)
-        self.refresh()
+        self.painter.place(event.size.width)
+        self.virtual_size = Size(event.size.width, len(self._rows) + 1)
+        self.redraw()
 
     def _refresh_row(self, index: int) -> None:
         y = index + 1 - round(self.scroll_y)
@@ -246,10 +230,10 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
             self.refresh(Region(0, y, self.size.width, 1))
 
     def render_line(self, y: int) -> Strip:
-        if not self._placed:
-            self._placed = place_columns(self._columns, self.size.width - 1)
+        if not self.painter.placed:
+            self.painter.place(self.size.width)
         if y == 0:
-            return self._draw_header()
+            return self.painter.header(self)
         index = round(self.scroll_y) + y - 1
         width, base = self.size.width, self.rich_style
         if index >= len(self._rows):
@@ -257,32 +241,15 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
             if not self._rows:
                 lines = self.empty.split("\n")
                 text = "  " + lines[y - 2] if 0 <= y - 2 < len(lines) else ""
-            return Strip([Segment(fit(text, width), base + self._palette.style("dim"))], width)
+            return Strip([Segment(fit(text, width), base + self.painter.palette.style("dim"))], width)
         row = self._rows[index]
         key = self._key(row)
         on_cursor = index == self.cursor
         cached = self._strips.get(key)
         if cached is None or cached[0] != on_cursor:
-            cached = (on_cursor, self._draw(row, on_cursor))
+            cached = (on_cursor, self.painter.row(self, row, on_cursor))
             self._strips[key] = cached
         return cached[1]
-
-    def _draw_header(self) -> Strip:
-        style = self.rich_style + self._palette.header
-        held = f" {self.steady.note} · . " if self.steady.note else ""
-        note = Segment(held, style + self._palette.style("warn"))
-        return draw_header(self._placed, self.sort_key, self.sort_reverse, self.size.width, style, note)
-
-    def _draw(self, row: R, on_cursor: bool) -> Strip:
-        base = self.rich_style
-        if on_cursor:
-            base += self._palette.cursor if self.has_focus else self._palette.cursor_blurred
-        toned = self._palette.cursor_tones or not on_cursor or not self.has_focus
-        gone = self.steady.is_gone(row)
-        palette = self._palette if toned and not gone else NO_TONES
-        mark = "×" if gone else "•" if self._key(row) in self.marked else ("›" if on_cursor else " ")
-        style = base + Style(dim=True) if gone else base
-        return draw_row(self._placed, row, self._now(), style, palette, mark, self.size.width)
 
     # --- cursor -------------------------------------------------------------------------------
 
@@ -304,12 +271,8 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
         elif self.cursor >= top + visible:
             self.scroll_to(y=self.cursor - visible + 1, animate=False, force=True)
 
-    def on_focus(self) -> None:
-        self._redraw_cursor()
-
-    def on_blur(self) -> None:
-        self._redraw_cursor()
-
+    @on(events.Focus)
+    @on(events.Blur)
     def _redraw_cursor(self) -> None:
         if (row := self._cursor_row) is not None:
             self._strips.pop(self._key(row), None)
@@ -356,7 +319,8 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
         self.set_marks(() if everything <= self.marked else everything)
 
     def redraw(self) -> None:
-        """Redraw all rows, after a change of data outside the rows that their cells depend on."""
+        """Redraw all rows, after a change of the theme or of data outside the rows that their cells depend on."""
+        self.painter.palette = palette_for(self.app.theme)
         self._strips.clear()
         self.refresh()
 
@@ -371,7 +335,7 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
 
     def action_sort_next(self) -> None:
         """Sort by the next visible column that can be sorted."""
-        keys = [p.column.key for p in self._placed if p.column.sort is not None]
+        keys = [p.column.key for p in self.painter.placed if p.column.sort is not None]
         if keys:
             index = keys.index(self.sort_key) + 1 if self.sort_key in keys else 0
             self._sort(keys[index % len(keys)], False)
@@ -382,12 +346,12 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
     def _sort(self, key: str | None, reverse: bool) -> None:
         self.show_held()
         self.sort_key, self.sort_reverse = key, reverse
-        self._put_rows(self._sorted(self._rows))
+        self._put_rows(sort_rows(self._rows, self.painter.column(key), reverse))
         self.refresh()
 
     def on_click(self, event: events.Click) -> None:
         if event.y == 0:
-            for placed in self._placed:
+            for placed in self.painter.placed:
                 if placed.x <= event.x < placed.x + placed.width and placed.column.sort is not None:
                     same = placed.column.key == self.sort_key
                     self._sort(placed.column.key, not self.sort_reverse if same else False)
