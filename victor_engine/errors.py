@@ -6,6 +6,7 @@ An error crosses the socket as `{code, message, details}`. The other side raises
     VictorError  error, exit 1
       UsageError  usage, exit 2
         PlanTokenError  plan_token, exit 2
+        BadFrameError  usage, exit 2
         TimeTextError  usage, exit 2
       DefinitionError  definition, exit 3
         GraphDefinitionError  graph_definition, exit 3

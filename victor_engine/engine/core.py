@@ -113,6 +113,8 @@ class Engine(Port):
         """The path of the socket on which clients reach this engine; empty without one."""
         self.stop_signal = ""
         """The name of the signal that stopped the engine; empty if an action stopped it."""
+        self.drain_seconds = 0.0
+        """Seconds that active nodes get to finish when the engine closes, before their commands are ended."""
         self.fenced: FencedError | None = None
         """Set if the engine stops because another engine has taken over."""
         self.on_closed: Callable[[], None] | None = None
@@ -241,17 +243,14 @@ class Engine(Port):
             if self.trusted:
                 await self._execution.start()
 
-    async def close(self, drain: float = 0.0) -> None:
-        """Stop the scheduler and the active runs, which the next engine continues, and close the store.
-
-        Active nodes get `drain` seconds to end before their commands are ended.
-        """
+    async def close(self) -> None:
+        """Stop the scheduler and the active runs, which the next engine continues, and close the store."""
         if self._closed:
             return
         self._closed = True
         self._execution.closing()
         if self.store.outage is None:
-            await self._execution.wind_down(drain)
+            await self._execution.wind_down(self.drain_seconds)
         self.store.hurry()
         for closer in self.closers:
             await closer()

@@ -73,7 +73,8 @@ async def serve(
                 await asyncio.wait(deploying)
             drain = engine.workspace.config.scheduler.drain_timeout if engine.fenced is None else 0.0
             manager.stopping(drain)
-            await engine.close(drain)
+            engine.drain_seconds = drain
+            await engine.close()
             for task in background:
                 task.cancel()
             await asyncio.wait(background)

@@ -328,6 +328,8 @@ _SENTENCES: Mapping[str, Callable[[EventInfo], Sentence]] = {
     ),
     EventKind.ALIAS_CHANGED: _alias,
     EventKind.ALIAS_REMOVED: _alias,
+    EventKind.HISTORY_PRUNED: _noted("deleted old history: {runs} runs", "warn"),
+    EventKind.RETENTION_CONFIRMED: _noted("confirmed the rules of retention: {rules}", "warn"),
     EventKind.AUDIT_PRUNED: _noted("pruned {deleted} records of the audit", "warn"),
     EventKind.AUDIT_HEAD: _noted("sent the head of the audit chain", "dim"),
 }
