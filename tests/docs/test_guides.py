@@ -23,6 +23,7 @@ SKIPPED = {
     "needs an SSH server",
     "installs packages",
     "opens the console",
+    "needs a workflow",
     "see the guides",
 }
 """The accepted reasons not to run a block."""

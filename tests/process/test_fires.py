@@ -169,9 +169,7 @@ async def test_where_the_lock_file_was_unlinked_the_lock_of_the_workspace_refuse
         (state / "engine.lock").unlink()
         newer = start_daemon(root)
         assert await asyncio.to_thread(newer.wait, 60) != 0
-        ((fires,),) = ask(state / "victor.db", "SELECT COUNT(*) FROM fires")
-        await until(state / "victor.db", "SELECT COUNT(*) FROM fires", fires + 2)
-        assert older.poll() is None
+        assert older.poll() is None, "it records nothing any more, and answers why"
     finally:
         for process in (older, newer):
             if process is not None:
