@@ -47,15 +47,17 @@ run: $(RUNTIME) $(EXAMPLE) $(SETTINGS)
 clean-run:
 	rm -rf .run
 
-# A worker without tests takes half of those that wait for another worker, so the three end together.
+# A worker without tests takes half of those that wait for another worker, so the four end together. There are more
+# of them than cores, because the tests of processes and terminals wait.
 test: $(TOOLS)
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 # The coverage of each package, compared with its floor in tests/coverage_floors.json. The tracer doubles the time and does
 # not follow processes, so tests of processes are left out, and of the console all but those that open every screen.
 # A test that limits a time can fail under the tracer: only the coverage counts here.
 COVERED := $(addprefix tests/,cli config contract definition engine graph notify people plans runs scheduling service \
-	store versioning tui/test_console.py tui/test_keys.py tui/test_snapshots.py)
+	store versioning tui/test_activity.py tui/test_changed_cells.py tui/test_console.py tui/test_keys.py \
+	tui/test_snapshots.py tui/test_textual_compat.py)
 
 coverage: $(TOOLS)
 	rm -f .coverage.json
