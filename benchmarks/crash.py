@@ -262,20 +262,21 @@ def _counted(connection: sqlite3.Connection) -> list[str]:
 def _commanded(connection: sqlite3.Connection) -> list[str]:
     """Return the problems of runs that were active although they were paused, cancelled or over."""
     rows = connection.execute(
-        "SELECT seq, run_key, kind, node_id, actor FROM events WHERE kind = 'engine.started'"
+        "SELECT seq, run_key, kind, node_id, actor, data FROM events WHERE kind = 'engine.started'"
         " OR (run_key IS NOT NULL AND kind GLOB 'run.*') OR kind IN ('node.started', 'node.completed') ORDER BY seq"
     )
     found = []
     command_of: dict[int, str] = {}  # the last command on a run, or its end
     settled: set[int] = set()  # runs that must not be active before another command
-    for seq, run, kind, node, actor in rows:
+    for seq, run, kind, node, actor, data in rows:
         if kind == "engine.started":
             settled |= {
                 key for key, command in command_of.items() if command in ("run.pausing", "run.cancelling")
             }
             continue
-        by_person = actor is not None
-        goes_on = kind == "run.redriven" or (kind == "run.resumed" and by_person)
+        # A child that has ended goes on by itself when its parent is tried again.
+        on_request = actor is not None or "by_parent" in json.loads(data or "{}")
+        goes_on = kind == "run.redriven" or (kind == "run.resumed" and on_request)
         if kind in ("node.started", "node.completed", "run.started", "run.resumed") and not goes_on:
             if run in settled:
                 found.append(f"held: run {run} has {kind} ({node}, event {seq}) after {command_of[run]}")
