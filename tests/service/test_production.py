@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.service.namespace import story_in_namespace
 
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, Any]:
     """Run the whole story once, and return its results."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can start programs of other users")
-    unshare = shutil.which("unshare")
-    if (
-        unshare is None
-        or subprocess.run([unshare, "-m", "true"], check=False, capture_output=True).returncode
-    ):
-        pytest.skip("a mount namespace for the service of the test cannot be created")
-    done = subprocess.run(
-        [unshare, "-m", sys.executable, "-m", "tests.service.production"],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    result = dict(json.loads(done.stdout))
-    if "skip" in result:
-        pytest.skip(result["skip"])
-    return result
+    return story_in_namespace("tests.service.production", 300)
 
 
 def test_the_installation_checks_what_the_user_of_the_service_needs(found: dict[str, Any]) -> None:

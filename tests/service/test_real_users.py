@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.service.namespace import story_in_namespace
 from tests.service.real_users import USERS
 from tests.service.roles_table import expected
 from victor_engine.api.roles import Role
@@ -20,24 +15,7 @@ from victor_engine.api.roles import Role
 @pytest.fixture(scope="module")
 def found() -> dict[str, Any]:
     """Run the whole story once, and return its results."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can start programs of other users")
-    unshare = shutil.which("unshare")
-    if (
-        unshare is None
-        or subprocess.run([unshare, "-m", "true"], check=False, capture_output=True).returncode
-    ):
-        pytest.skip("a mount namespace for the users of the test cannot be created")
-    done = subprocess.run(
-        [unshare, "-m", sys.executable, "-m", "tests.service.real_users"],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout))
+    return story_in_namespace("tests.service.real_users", 120)
 
 
 def test_the_kernel_says_who_each_user_is(found: dict[str, Any]) -> None:
