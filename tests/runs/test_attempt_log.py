@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -49,6 +50,46 @@ async def test_head_and_tail_are_kept_whatever_the_batches(store: Store, batches
         "line 7",
         "line 8",
         "line 9",
+    ]
+
+
+async def test_a_head_that_becomes_full_during_a_write_is_kept(store: Store) -> None:
+    book = LogWriter(store, store.clock)
+    log = book.open(1, 1)
+    log.write("stdout", "line 1")
+    flush = asyncio.create_task(book.flush())
+    await asyncio.sleep(0)  # the first line is on its way to the store
+    for number in range(2, 7):
+        log.write("stdout", f"line {number}")
+    await flush
+    await book.flush()
+    for number in range(7, 10):
+        log.write("stdout", f"line {number}")
+    await book.flush()
+    assert await lines(store) == [
+        "line 1",
+        "line 2",
+        "… 4 lines were cut here …",
+        "line 7",
+        "line 8",
+        "line 9",
+    ]
+
+
+async def test_the_head_ends_before_lines_that_came_too_fast(store: Store) -> None:
+    book = LogWriter(store, store.clock)
+    log = book.open(1, 1)
+    log.write("stdout", "line 1")
+    log.drop(2, 2_000_000)
+    for number in range(4, 8):
+        log.write("stdout", f"line {number}")
+        await book.flush()
+    assert await lines(store) == [
+        "line 1",
+        "… 3 lines were cut here; 2 of them, 2.0 MB, came faster than a long log is read …",
+        "line 5",
+        "line 6",
+        "line 7",
     ]
 
 

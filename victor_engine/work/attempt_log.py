@@ -113,7 +113,8 @@ class AttemptLog:
         return self._kept >= HEAD_CHARS
 
     def drop(self, lines: int, size: int) -> None:
-        """Count lines and bytes after the head that are not logged, because they came too fast."""
+        """Count lines and bytes that are not logged, because they came too fast. The head ends before them."""
+        self._kept = max(self._kept, HEAD_CHARS)
         self._dropped_lines += lines
         self._dropped_bytes += size
         self._writer.changed(self)
@@ -227,10 +228,12 @@ class LogWriter:
         async with self._writing:
             taken = {log: log.unwritten for log in self._logs}
             self._logs = {}
+            # A head that becomes full during the write is not written whole: its last lines wait for the next flush.
+            full = list(self._tails)
             try:
                 await self._write_lines(len(self._lines))
-                if self._tails:
-                    await self._write_tails()
+                if full:
+                    await self._write_tails(full)
             except BaseException:
                 self._logs = dict.fromkeys([*taken, *self._logs])
                 raise
@@ -248,10 +251,11 @@ class LogWriter:
                 self._lines[:0] = batch
                 raise
 
-    async def _write_tails(self) -> None:
-        tails = [(log, log.tail, list(log.waiting), log.cut_text if log.cut else "") for log in self._tails]
-        self._tails = {}
-        for log, *_ in tails:
+    async def _write_tails(self, full: list[AttemptLog]) -> None:
+        """Write the last lines of logs whose head is written."""
+        tails = [(log, log.tail, list(log.waiting), log.cut_text if log.cut else "") for log in full]
+        for log in full:
+            self._tails.pop(log, None)
             log.waiting.clear()
 
         def insert(tx: Tx) -> list[Tail]:
