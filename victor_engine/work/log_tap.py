@@ -36,8 +36,8 @@ class LogTap:
         now = time.monotonic()
         if now - self._written >= PERIOD:
             self._written = now
-            self.flush()
-        self._last += data
+            self._flush_lines()
+        self._last += self._splitter.take_rest() + data
         excess = len(self._last) - PART
         if excess > 0:
             # Drop whole lines, so that the rest begins with one.
@@ -46,6 +46,12 @@ class LogTap:
             self._context.dropped(self._last.count(b"\n", 0, cut), cut)
             del self._last[:cut]
         return None
+
+    def _flush_lines(self) -> None:
+        """Write the whole lines of the last part. The rest waits, because the end of its line may be dropped."""
+        end = self._last.rfind(b"\n") + 1
+        self._splitter.feed(bytes(self._last[:end]))
+        del self._last[:end]
 
     def close(self) -> None:
         """Write the last part."""

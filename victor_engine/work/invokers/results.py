@@ -122,6 +122,12 @@ class LineSplitter:
                     self._flush()
         self._take(rest)
 
+    def take_rest(self) -> bytes:
+        """Return the begun line and forget it. Keep a line that is cut."""
+        rest = b"" if self._cut else self._rest
+        self._rest = self._rest[len(rest) :]
+        return rest
+
     def close(self) -> None:
         """Emit the text after the last line break."""
         if self._rest or self._cut:
