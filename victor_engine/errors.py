@@ -6,6 +6,7 @@ An error crosses the socket as `{code, message, details}`. The other side raises
     VictorError  error, exit 1
       UsageError  usage, exit 2
         PlanTokenError  plan_token, exit 2
+        InvalidInputError  invalid_input, exit 2
         BadFrameError  usage, exit 2
         TimeTextError  usage, exit 2
       DefinitionError  definition, exit 3
@@ -94,6 +95,12 @@ class PlanTokenError(UsageError):
     """The token is not the token of a plan, or its plan is for another action."""
 
     code = "plan_token"
+
+
+class InvalidInputError(UsageError):
+    """The state of a new run does not match the inputs of its workflow. `details["errors"]` maps inputs to errors."""
+
+    code = "invalid_input"
 
 
 class DefinitionError(VictorError):

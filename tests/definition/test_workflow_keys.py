@@ -77,6 +77,8 @@ def with_key(place: str, key: str, value: Any) -> tuple[dict[str, Any], dict[str
         return node, {key: value}
     if place == "execution of a workflow":
         return node, {"execution": {key: value}}
+    if place == "input of a workflow":
+        return node, {"inputs": {"i": {key: value}}}
     if place == "test of a workflow":
         return node, {"tests": {"t": {key: value}}}
     if place == "member of a team":

@@ -53,6 +53,8 @@ def definition_to_content(definition: WorkflowDefinition) -> dict[str, Any]:
         content["max_retries"] = definition.max_retries
     if definition.schedule is not None:
         content["schedule"] = plain_tree(definition.schedule)
+    if definition.inputs is not None:
+        content["inputs"] = plain_tree(definition.inputs.schema)
     if definition.migrations:
         content["migrations"] = plain_tree(definition.migrations)
     metadata = {k: v for k, v in definition.metadata.items() if k not in ("version", "schedule")}

@@ -163,6 +163,7 @@ WORKFLOW = frozenset(
         "migrations",
         "deprecated",
         "tests",
+        "inputs",
         "start",
         "start_node",
         "entry_point",
@@ -189,7 +190,6 @@ WORKFLOW_PASSED_THROUGH = frozenset(
         "docs",
         "variables",
         "defaults",
-        "inputs",
         "outputs",
         "context",
         "temporal_context",
@@ -209,6 +209,48 @@ EXECUTION = frozenset(
         "circuit_breaker",
     ]
 )
+
+INPUT = frozenset({"type", "default", "enum", "required", "description", "secret"})
+"""The keys of an input in the short form of `inputs:`."""
+
+SCHEMA_KEYWORDS = frozenset(
+    [
+        "title",
+        "examples",
+        "const",
+        "format",
+        "pattern",
+        "minLength",
+        "maxLength",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "multipleOf",
+        "items",
+        "prefixItems",
+        "contains",
+        "minItems",
+        "maxItems",
+        "uniqueItems",
+        "properties",
+        "patternProperties",
+        "additionalProperties",
+        "propertyNames",
+        "minProperties",
+        "maxProperties",
+        "dependentRequired",
+        "allOf",
+        "anyOf",
+        "oneOf",
+        "not",
+        "if",
+        "then",
+        "else",
+        "writeOnly",
+    ]
+)
+"""The keywords of JSON Schema that an input in the short form can have besides `INPUT`."""
 
 TEST = frozenset({"state", "mocks", "status", "path", "outputs"})
 

@@ -10,6 +10,7 @@ from importlib import resources
 from typing import Any
 
 from victor_engine.definition import dialect_keys
+from victor_engine.definition.inputs import NAMES
 from victor_engine.definition.limits import BACKOFFS
 from victor_engine.definition.model import (
     ERROR_STRATEGIES,
@@ -224,6 +225,29 @@ SCHEDULE: dict[str, Any] = {
 """The schema of a `schedule:` block, which `scheduling.declarations` reads."""
 
 
+_INPUT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        **dict.fromkeys(sorted(dialect_keys.SCHEMA_KEYWORDS), True),
+        **dict.fromkeys(sorted(dialect_keys.INPUT), True),
+        "description": {"type": "string"},
+        "enum": {"type": "array"},
+        "required": {"type": ["boolean", "array"]},
+        "secret": {"type": "boolean"},
+        "type": {"anyOf": [{"enum": list(NAMES)}, {"type": "array", "items": {"enum": list(NAMES)}}]},
+    },
+    "additionalProperties": False,
+}
+_INPUTS: dict[str, Any] = {
+    "description": "A JSON Schema with type: object, or an entry for each input: its type, or a mapping",
+    "anyOf": [
+        {"type": "object", "properties": {"type": {"const": "object"}}, "required": ["type"]},
+        {"type": "object", "additionalProperties": {"anyOf": [{"enum": list(NAMES)}, _INPUT]}},
+    ],
+}
+"""The schema of `inputs:` of a workflow, which `definition.input_reader` reads."""
+
+
 def dialect_schema() -> dict[str, Any]:
     """Return the schema of a workflow file."""
     workflow: dict[str, Any] = dict.fromkeys(
@@ -233,6 +257,7 @@ def dialect_schema() -> dict[str, Any]:
         "nodes": {"type": ["array", "object"], "items": {"$ref": "#/$defs/node"}},
         "schedule": SCHEDULE,
         "execution": {"type": "object", "properties": dict.fromkeys(sorted(dialect_keys.EXECUTION), True)},
+        "inputs": _INPUTS,
         "migrations": {"type": "array", "items": {"type": "object"}},
         "description": {"type": "string"},
         "error_strategy": {"enum": list(ERROR_STRATEGIES)},

@@ -12,6 +12,7 @@ from victor_engine.api import ASKED_WORKFLOW, ProblemInfo
 from victor_engine.definition import dialect_keys
 from victor_engine.definition.checks.workflow_checks import check_workflow
 from victor_engine.definition.expressions.expression import FunctionRegistry
+from victor_engine.definition.input_reader import read_inputs
 from victor_engine.definition.model import (
     ERROR_STRATEGIES,
     AgentNode,
@@ -274,6 +275,7 @@ def build_workflow(
             max_retries=_whole(reader, execution, "max_retries", 0) or 0,
             **breaker,
             schedule=schedule,
+            inputs=read_inputs(reader),
             migrations=tuple(_source_versions(item, reader, i) for i, item in enumerate(migrations)),
             deprecated=str(message) if message else None,
             metadata=metadata,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from victor_engine.definition.inputs import Inputs
 from victor_engine.definition.limits import NO_CONSTRAINTS, CircuitBreaker, Constraints, RetryPolicy
 from victor_engine.definition.node_parts import Branch as Branch
 from victor_engine.definition.node_parts import Choice as Choice
@@ -326,6 +327,7 @@ class WorkflowDefinition:
     circuit_breaker_enabled: bool | None = None
     circuit_breaker: CircuitBreaker | None = None
     schedule: Mapping[str, Any] | None = None
+    inputs: Inputs | None = None
     migrations: tuple[Mapping[str, Any], ...] = ()
     deprecated: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)

@@ -87,7 +87,7 @@ class RunMover:
 
         version, target, keys, results = await self.store.read(select)
         await self.store.write(
-            lambda tx: self._execution.starting.node(tx, target)
+            lambda tx: self._execution.starting.check(tx.connection, target)
         )  # refuses a version that cannot run here
         # `latest` or an alias may change, so that all batches use the version that was resolved first.
         exact = msgspec.structs.replace(spec, to_version=version, detail=detailed(spec, len(keys)))
@@ -108,7 +108,7 @@ class RunMover:
             return planner.to_version, planner.target.id, queries.run_keys(connection, ready)
 
         version, target, keys = await self.store.read(look)
-        await self.store.write(lambda tx: self._execution.starting.node(tx, target))
+        await self.store.write(lambda tx: self._execution.starting.check(tx.connection, target))
         exact = msgspec.structs.replace(spec, to_version=version, detail=detailed(spec, len(keys)))
         shown = {key: items[run_id].facts for run_id, key in keys.items()}
         moved: dict[str, RunMove] = {}

@@ -26,7 +26,7 @@ from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.repositories import retention, runs
 from victor_engine.store.repositories.run_rows import RunRef, pinned
-from victor_engine.store.runs import NewRun, Start, insert_run
+from victor_engine.store.runs import NewRun, insert_run
 from victor_engine.store.state import given_state
 from victor_engine.versioning import catalog
 
@@ -86,6 +86,7 @@ class RunService:
                 definition_id=start.definition_id,
                 start_node=start.node,
                 choice=start.choice,
+                inputs=start.inputs,
                 state=self._current.masked(state or {}),
                 trigger="manual",
                 actor=actor,
@@ -188,7 +189,7 @@ class RunService:
             definition_id, priority = pinned(tx, ref.key)
             if version is None:
                 catalog.refuse_removed(tx, definition_id)
-                start = Start(definition_id, self._starting.node(tx, definition_id))
+                start = self._starting.start(tx, definition_id)
             else:
                 start = self._starting.resolve(tx, ref.workflow, version)
             before = jsonio.loads(given_state(tx, ref.key))
@@ -199,6 +200,7 @@ class RunService:
                 definition_id=start.definition_id,
                 start_node=start.node,
                 choice=start.choice,
+                inputs=start.inputs,
                 state=given,
                 secrets=secrets,
                 instant=instant,

@@ -26,7 +26,6 @@ from victor_engine.identity import acting
 from victor_engine.scheduling import backfill, plan_fingerprints, schedule_commands, stored_schedules
 from victor_engine.scheduling.fires import Firing
 from victor_engine.store.db import Store, Tx
-from victor_engine.versioning import catalog
 
 
 class ScheduleService:
@@ -62,7 +61,7 @@ class ScheduleService:
         await self._check_calendars(spec.exclude)
 
         def transition(tx: Tx) -> ScheduleAdded:
-            catalog.resolve(tx, spec.workflow, spec.version)
+            self._check_inputs(tx, spec)
             return schedule_commands.add(tx, spec, actor=actor, origin=origin, note=note)
 
         added = await self._store.write(transition)
@@ -85,12 +84,19 @@ class ScheduleService:
             if shown is not None:
                 version = version_started(tx.connection, spec.workflow, spec.version)
                 plan_fingerprints.check_edit(shown, known.id, known.spec, spec, version)
-            if spec.version != known.spec.version:
-                # Refuse a version, range or alias that does not exist.
-                catalog.resolve(tx, known.workflow, spec.version)
+            if (spec.version, spec.initial_state) != (known.spec.version, known.spec.initial_state):
+                self._check_inputs(tx, msgspec.structs.replace(spec, workflow=known.workflow))
             return schedule_commands.edit(tx, known.id, spec, actor=actor, note=note)
 
         return await self._schedule_changed(await self._store.write(transition))
+
+    def _check_inputs(self, tx: Tx, spec: ScheduleSpec) -> None:
+        """Raise NotFoundError if the version does not exist, InvalidInputError if the state does not match its inputs.
+
+        A dependency adds the keys that it takes when it fires.
+        """
+        later = () if spec.after is None else spec.after.take
+        self._execution.starting.check_inputs(tx, spec.workflow, spec.version, spec.initial_state, later)
 
     async def remove_schedule(self, schedule_id: str, note: str = "") -> None:
         actor = acting()

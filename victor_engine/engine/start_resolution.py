@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.errors import DefinitionError
@@ -42,11 +43,25 @@ class StartResolver:
         run_id = next(tx.ids)
         found = catalog.resolve(tx, workflow, spec, seed=run_id)
         choice = None if found.pointing_id is None else Choice(run_id, found.pointing_id, found.version)
-        return Start(found.id, self.node(tx, found.id), choice)
+        return self.start(tx, found.id, choice)
 
-    def node(self, tx: Tx, definition_id: int) -> str:
-        """Return the first node of a definition. Raise DefinitionError if a node has no binding."""
-        return self.check(tx.connection, definition_id)
+    def start(self, tx: Tx, definition_id: int, choice: Choice | None = None) -> Start:
+        """Return the start of a run of a definition. Raise DefinitionError if a node has no binding."""
+        node = self.check(tx.connection, definition_id)
+        definition, _ = self._definitions(tx.connection, definition_id)
+        return Start(definition_id, node, choice, definition.inputs)
+
+    def check_inputs(
+        self, tx: Tx, workflow: str, spec: str | None, state: Mapping[str, Any], later: Iterable[str] = ()
+    ) -> None:
+        """Raise InvalidInputError if a state does not match the inputs of the version that a run would start on.
+
+        `later` are the inputs that are added before the run starts.
+        """
+        found = catalog.resolve(tx, workflow, spec)
+        definition, _ = self._definitions(tx.connection, found.id)
+        if definition.inputs is not None:
+            definition.inputs.check(workflow, state, later)
 
     def check(self, connection: sqlite3.Connection, definition_id: int) -> str:
         """Return the first node of a definition. Raise DefinitionError if a node has no binding."""

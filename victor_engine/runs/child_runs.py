@@ -62,7 +62,7 @@ def start_child(
     idle: bool,
 ) -> Started:
     """Create the child run and the attempt that waits for it. Raise NodeError if the workflow or the version
-    does not exist, or if the child would be deeper than MAX_DEPTH."""
+    does not exist, if the state does not match its inputs, or if the child would be deeper than MAX_DEPTH."""
     depth = run_rows.depth(tx, run.key, MAX_DEPTH)
     if depth >= MAX_DEPTH:
         raise NodeError(
@@ -71,31 +71,32 @@ def start_child(
             error_type="RunDepthError",
             retryable=False,
         )
+    actor, priority = run_rows.begun_by(tx, run.key)
+    state, secrets = separated(inputs)
     try:
         start = resolve(tx, node.workflow, node.version)
+        key, run_id = insert_run(
+            tx,
+            NewRun(
+                workflow=node.workflow,
+                definition_id=start.definition_id,
+                start_node=start.node,
+                choice=start.choice,
+                inputs=start.inputs,
+                state=state,
+                secrets=secrets,
+                trigger="parent",
+                actor=actor_from_json(actor),
+                parent_key=run.key,
+                priority=priority,
+                instant=instant_in(jsonio.loads(given_state(tx.connection, run.key))),
+            ),
+        )
     except VictorError as error:
         raise NodeError(
             f"{node.id}: {error.message}", error_type=type(error).__name__, retryable=False
         ) from error
     version = version_of(tx.connection, start.definition_id)
-    actor, priority = run_rows.begun_by(tx, run.key)
-    state, secrets = separated(inputs)
-    key, run_id = insert_run(
-        tx,
-        NewRun(
-            workflow=node.workflow,
-            definition_id=start.definition_id,
-            start_node=start.node,
-            choice=start.choice,
-            state=state,
-            secrets=secrets,
-            trigger="parent",
-            actor=actor_from_json(actor),
-            parent_key=run.key,
-            priority=priority,
-            instant=instant_in(jsonio.loads(given_state(tx.connection, run.key))),
-        ),
-    )
     deadline = _deadline(tx, node)
     name = f"{node.workflow} {version}"
     wait = _wait(tx, name, deadline)

@@ -16,6 +16,7 @@ from victor_engine import jsonio
 from victor_engine.api import ErrorInfo
 from victor_engine.definition.checks.human_checks import YES_NO
 from victor_engine.definition.expressions.expression import FunctionRegistry
+from victor_engine.definition.inputs import accepted
 from victor_engine.definition.model import HITLNode, Node, SubWorkflowNode, WorkflowDefinition
 from victor_engine.errors import NodeError, UsageError, VictorError
 from victor_engine.graph_walk.attempts import RejectedError
@@ -103,13 +104,15 @@ async def dry_run(
 
     Raises:
         UsageError: A result is given for a node that does not exist.
+        InvalidInputError: The state does not match the inputs of the workflow.
     """
     _check_mocks(definition, mocks)
     effects = _DryEffects(mocks, describe, now)
     version = definition.version or "latest"
     identity = RunIdentity("dry-run", definition.name, version, timezone)
     evaluator = Evaluator()
-    position, reached = Position([definition.start]), dict(state)
+    given = accepted(definition.name, definition.inputs, state)
+    position, reached = Position([definition.start]), dict(given)
     walk = Walk(definition, effects, functions, evaluator, identity)
     status, error, stops = "unknown", None, ""
     try:

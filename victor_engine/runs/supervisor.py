@@ -68,7 +68,8 @@ NOT_RETRIED = frozenset(
 def newest(tx: Tx, workflow: str, version: str | None) -> Start:
     """Return where a child run starts, without a check of the bindings of its nodes."""
     found = catalog.resolve(tx, workflow, version)
-    return Start(found.id, catalog.load_definition(tx.connection, found.id)[0].start)
+    definition, _ = catalog.load_definition(tx.connection, found.id)
+    return Start(found.id, definition.start, inputs=definition.inputs)
 
 
 class RunSupervisor:

@@ -18,7 +18,7 @@ from victor_engine.clock import from_us, to_us
 from victor_engine.domain import plans
 from victor_engine.domain.statuses import FINAL_RUN_STATUSES, BackfillStatus, FireOutcome, RunStatus
 from victor_engine.domain.transitions import BackfillCommand, next_backfill_status
-from victor_engine.errors import ConflictError, UsageError, VictorError
+from victor_engine.errors import ConflictError, InvalidInputError, UsageError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.exclusion import Excluded
 from victor_engine.run_instant import instant_of_fire
@@ -125,13 +125,13 @@ def preview(
 ) -> BackfillPreview:
     """Return the plan of a backfill for display. An error is in `problem`.
 
-    `refused` returns the reason why no run can start on a version.
+    `refused` returns the reason why no run can start on the version and with the state of a schedule.
     """
     try:
         found = plan(source, spec, now, excluded)
     except UsageError as error:
         return BackfillPreview(0, problem=error.message)
-    problem: str | None = refused(source, found.row.workflow, found.row.spec.version)
+    problem: str | None = refused(source, found.row.spec)
     version = resolve(source, found.row.workflow, found.row.spec.version)
     if problem is None and not found.fires:
         problem = "nothing to run: " + (
@@ -195,7 +195,9 @@ def start_planned(
 def _begin(firing: Firing, spec: BackfillSpec, found: Plan, actor: Actor, note: str) -> int:
     tx, row = firing.tx, found.row
     tx.lock(Root.SCHEDULE, row.id)
-    firing.resolve(tx, row.workflow, row.spec.version)
+    start = firing.resolve(tx, row.workflow, row.spec.version)
+    if start.inputs is not None:
+        start.inputs.check(row.workflow, row.spec.initial_state)
     running = backfills.unfinished(tx, row.id)
     if running is not None:
         raise ConflictError(
@@ -247,6 +249,7 @@ def advance(firing: Firing, backfill_id: int) -> None:
             definition_id=start.definition_id,
             start_node=start.node,
             choice=start.choice,
+            inputs=start.inputs,
             state=dict(schedule.spec.initial_state),
             trigger="backfill",
             actor=found.actor,
@@ -262,7 +265,11 @@ def advance(firing: Firing, backfill_id: int) -> None:
                 schedule=schedule.id,
             ),
         )
-        key, run_id = insert_run(tx, new)
+        try:
+            key, run_id = insert_run(tx, new)
+        except InvalidInputError as error:
+            _pause_for_problem(tx, found, error.message)
+            return
         backfills.start_fire(tx, found, number, key)
         _record(tx, schedule, Nominal(from_us(nominal), local, fold), backfill_id, found.actor, key, run_id)
         firing.created.append((key, schedule.spec.priority - LOWER_PRIORITY))

@@ -22,7 +22,7 @@ from victor_engine.store.locks import Root
 from victor_engine.store.queries.schedule_runs import ActiveRun, active_runs, active_runs_of, previous_run
 from victor_engine.store.repositories import fires, meta, schedules
 from victor_engine.store.repositories.fires import Fire
-from victor_engine.store.runs import NewRun, RunBatch, Start, create_run
+from victor_engine.store.runs import Created, NewRun, RunBatch, Start, create_run
 
 OPERATOR_SKIP = "an operator skipped this fire"
 """The reason of a fire that an operator skipped."""
@@ -167,6 +167,27 @@ class Firing:
                 self._starts[key] = found
         return found
 
+    def _create(
+        self, row: ScheduleRow, nominal: Nominal, cause: Cause, upcoming: ops.UpcomingFire | None
+    ) -> Created:
+        """Create the run of a fire. Raise DefinitionError or InvalidInputError if it cannot start."""
+        start = self._resolve_start(row)
+        new = NewRun(
+            workflow=row.workflow,
+            definition_id=start.definition_id,
+            start_node=start.node,
+            choice=start.choice,
+            inputs=start.inputs,
+            state={**row.spec.initial_state, **cause.state},
+            trigger=cause.trigger,
+            schedule_id=row.id,
+            nominal_us=to_us(nominal.instant) if cause.nominal_us is None else cause.nominal_us,
+            parent_key=cause.parent_key,
+            priority=row.spec.priority,
+            instant=cause.instant or _instant(row, nominal, upcoming),
+        )
+        return self.batch.runs.add(new) if self.batch is not None else create_run(self.tx, new)
+
     def _start(
         self,
         row: ScheduleRow,
@@ -178,26 +199,12 @@ class Firing:
         try:
             if cause.error is not None:
                 raise VictorError(cause.error)
-            start = self._resolve_start(row)
+            created = self._create(row, nominal, cause, upcoming)
         except VictorError as error:
             self.record(row, nominal, FireOutcome.SKIPPED, f"cannot start: {error.message}")
             schedules.set_problem(self.tx, row.id, error.message)
             self.add_expectations(row, nominal, None)
             return False
-        new = NewRun(
-            workflow=row.workflow,
-            definition_id=start.definition_id,
-            start_node=start.node,
-            choice=start.choice,
-            state={**row.spec.initial_state, **cause.state},
-            trigger=cause.trigger,
-            schedule_id=row.id,
-            nominal_us=to_us(nominal.instant) if cause.nominal_us is None else cause.nominal_us,
-            parent_key=cause.parent_key,
-            priority=row.spec.priority,
-            instant=cause.instant or _instant(row, nominal, upcoming),
-        )
-        created = self.batch.runs.add(new) if self.batch is not None else create_run(self.tx, new)
         key, run_id = created.key, created.id
         reason = (
             decision.reason

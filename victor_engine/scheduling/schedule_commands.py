@@ -363,6 +363,7 @@ def trigger(
         definition_id=start.definition_id,
         start_node=start.node,
         choice=start.choice,
+        inputs=start.inputs,
         state=dict(row.spec.initial_state if state is None else state),
         trigger="manual",
         actor=actor,

@@ -105,12 +105,12 @@ def preview(
     schedule: str | None,
     excluded: Excluded,
     resolve: Callable[[sqlite3.Connection, str, str | None], str | None],
-    refused: Callable[[sqlite3.Connection, str, str | None], str | None],
+    refused: Callable[[sqlite3.Connection, ScheduleSpec], str | None],
     now: datetime,
 ) -> SchedulePreview:
     """Return the preview of a spec. With the id of a schedule, it is an edit: `H`, jitter and anchor depend on the id.
 
-    `resolve` returns the version that a schedule starts, `refused` why no run can start on it.
+    `resolve` returns the version that a schedule starts, `refused` why no run can start on it with its state.
     """
     try:
         known = ops.get(source, schedule) if schedule is not None else None
@@ -130,7 +130,7 @@ def preview(
         return SchedulePreview(summary="", problem=f"exclude: {error.message}")
     problem = None
     if spec.workflow and known is None:  # an edit is refused with the error of the version
-        problem = refused(source, spec.workflow, spec.version)
+        problem = refused(source, spec)
     if not fires and spec.after is None:
         problem = "the schedule would never fire: its time or its end_date has passed"
     elif known is not None and ops.uses_up_runs(known, spec):

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from victor_engine import jsonio
 from victor_engine.api import Actor, NodeOverride, TriggerKind
+from victor_engine.definition.inputs import Inputs
 from victor_engine.errors import NotFoundError
 from victor_engine.events import EventKind
 from victor_engine.reserved import RUN, SECRETS, refusal, reserved_in
@@ -27,23 +28,26 @@ class Choice(Struct, frozen=True):
 
 
 class Start(Struct, frozen=True):
-    """The start of a run, resolved from a version, range or alias: its definition and first node."""
+    """The start of a run, resolved from a version, range or alias: its definition, first node and declared inputs."""
 
     definition_id: int
     node: str
     choice: Choice | None = None
+    inputs: Inputs | None = None
 
 
 class NewRun(Struct, frozen=True, kw_only=True):
     """The values of a new run. `start_node` is its first node.
 
     `secrets` are the references to secrets in its state, from `secretrefs.separated`. `instant` is the instant that
-    it is for, from `run_instant`.
+    it is for, from `run_instant`. `inputs` are the declared inputs of its workflow; its state must match them, and gets
+    their defaults.
     """
 
     workflow: str
     definition_id: int
     start_node: str
+    inputs: Inputs | None = None
     state: dict[str, Any] = {}
     trigger: TriggerKind = "manual"
     actor: Actor | None = None
@@ -79,7 +83,11 @@ class RunBatch:
         self._deprecated: dict[int, dict[str, Any] | None] = {}
 
     def add(self, new: NewRun) -> Created:
-        """Add a queued run with its events."""
+        """Add a queued run with its events. Raise InvalidInputError if its state does not match its inputs."""
+        names = reserved_in(new.state)
+        given = new.state if not names else {k: v for k, v in new.state.items() if k not in names}
+        if new.inputs is not None:
+            given = new.inputs.accept(new.workflow, given)
         tx = self._tx
         key = tx.next_run()
         run_id = next(tx.ids) if new.choice is None else new.choice.run_id
@@ -103,8 +111,6 @@ class RunBatch:
                 new.backfill_id,
             )
         )
-        names = reserved_in(new.state)
-        given = new.state if not names else {k: v for k, v in new.state.items() if k not in names}
         if new.secrets:
             given = {**given, SECRETS: new.secrets}
         if new.instant:
@@ -177,7 +183,10 @@ class RunBatch:
 
 
 def create_run(tx: Tx, new: NewRun) -> Created:
-    """Create a queued run with its events. The supervisor starts it."""
+    """Create a queued run with its events. The supervisor starts it.
+
+    Raise InvalidInputError if its state does not match the inputs of its workflow.
+    """
     batch = RunBatch(tx)
     created = batch.add(new)
     batch.flush()

@@ -10,6 +10,7 @@ from typing import Any
 from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.definition.checks.declared_tests import check_tests
 from victor_engine.definition.checks.human_checks import check_hitl
+from victor_engine.definition.checks.input_checks import check_schedule_inputs
 from victor_engine.definition.checks.reserved_names import check_reserved
 from victor_engine.definition.checks.secret_checks import check_secrets
 from victor_engine.definition.checks.text_places import place_in_text
@@ -81,6 +82,7 @@ def check_workflow(
     check_reserved(definition, reader, readers, problems)
     check_secrets(definition, readers, problems)
     _check_schedule(definition, reader, problems)
+    check_schedule_inputs(definition, reader, problems)
 
 
 def _check_breaker(node: Node, reader: Reader, problems: Problems) -> None:
@@ -190,7 +192,7 @@ def _written(definition: WorkflowDefinition) -> dict[str, str]:
 
 def _given(definition: WorkflowDefinition) -> set[str]:
     """Return the state keys that the file expects in the initial state."""
-    names: set[str] = set()
+    names: set[str] = set() if definition.inputs is None else set(definition.inputs.properties)
 
     def collect(value: Any) -> None:
         if isinstance(value, str):

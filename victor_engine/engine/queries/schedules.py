@@ -173,10 +173,14 @@ def version_started(connection: sqlite3.Connection, workflow: str, wanted: str |
         return None
 
 
-def start_refused(connection: sqlite3.Connection, workflow: str, wanted: str | None) -> str | None:
-    """Return why no run can start on this version, range or alias; None if one can."""
+def start_refused(connection: sqlite3.Connection, spec: ScheduleSpec) -> str | None:
+    """Return why no run of a schedule can start on its version with its state; None if one can."""
     try:
-        catalog.resolve(connection, workflow, wanted)
+        found = catalog.resolve(connection, spec.workflow, spec.version)
+        definition, _ = catalog.load_definition(connection, found.id)
+        if definition.inputs is not None:
+            later = () if spec.after is None else spec.after.take
+            definition.inputs.check(spec.workflow, spec.initial_state, later)
     except VictorError as error:
         return error.message
     return None
@@ -185,9 +189,7 @@ def start_refused(connection: sqlite3.Connection, workflow: str, wanted: str | N
 def _with_refusals(connection: sqlite3.Connection, found: list[ScheduleInfo]) -> list[ScheduleInfo]:
     """Set `problem` of the schedules whose version is removed or does not exist."""
     return [
-        msgspec.structs.replace(
-            info, problem=start_refused(connection, info.spec.workflow, info.spec.version)
-        )
+        msgspec.structs.replace(info, problem=start_refused(connection, info.spec))
         if info.problem is None and (info.deprecated is not None or info.resolved_version is None)
         else info
         for info in found
