@@ -74,6 +74,7 @@ EFFECTS.update(
         "functions": "runs/test_bindings.py::test_functions_for_expressions_are_loaded",
         "roles": "people/test_checks.py::test_roles_of_the_configuration_are_known",
         "watch": f"{WATCH}::test_changed_files_are_deployed_unless_they_have_errors_or_are_not_trusted",
+        "proxies": "service/test_tokens.py::test_a_user_who_is_removed_from_proxies_has_no_rights_for_tokens",
         "secrets": "engine/test_secrets.py::test_the_order_of_the_sources_of_a_secret",
         "calendars": "engine/test_loading.py::test_a_calendar_in_a_worker_process_excludes_the_same_times",
         "scheduler.poll_interval": "config/test_effective.py::test_the_poll_interval_bounds_the_wait",

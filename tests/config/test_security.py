@@ -19,6 +19,7 @@ EXAMPLES: dict[tuple[str, ...], tuple[Any, Any]] = {
     ("permissions",): ({"operator": ["eve", "@ops"]}, PermissionsConfig(operator=("eve", "@ops"))),
     ("socket",): ({"path": "/run/v/s", "group": "ops"}, SocketConfig(path=Path("/run/v/s"), group="ops")),
     ("watch",): ("apply", "apply"),
+    ("proxies",): (["web"], ("web",)),
     ("trust",): ({"content": "pinned"}, TrustConfig(content="pinned")),
 }
 """For each existing setting: a value as it is written, and as it is read."""

@@ -10,6 +10,8 @@ class Actor(Struct, frozen=True, omit_defaults=True):
 
     `via` is the program: console, cli or api, or engine for changes that the engine makes by itself. `login` is the
     user who logged in, if this is another one than `user`, as under `sudo`. It gives no rights.
+
+    `proxy` and `proxy_uid` are the user who runs the server through which a token (`token:ci`) acts.
     """
 
     user: str
@@ -18,11 +20,24 @@ class Actor(Struct, frozen=True, omit_defaults=True):
     tty: str | None = None
     remote: str | None = None
     login: str | None = None
+    proxy: str | None = None
+    proxy_uid: int = -1
 
     @property
     def shown(self) -> str:
-        """Return the user, with the user who logged in: `root (login ana)`."""
+        """Return the user, with the user who logged in or runs the server: `root (login ana)`, `token:ci (of web)`."""
+        if self.proxy:
+            return f"{self.user} (of {self.proxy})"
         return f"{self.user} (login {self.login})" if self.login else self.user
+
+    @property
+    def person(self) -> int | str:
+        """The identity for votes and four eyes: the uid, or the name without one.
+
+        All tokens of one server are one person: the user who runs it.
+        """
+        uid = self.uid if self.proxy is None else self.proxy_uid
+        return uid if uid >= 0 else self.user
 
 
 ENGINE_ACTOR = Actor(user="engine")

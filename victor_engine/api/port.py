@@ -44,6 +44,11 @@ class PortMethod:
     asker: bool
     """Whether the user who asked a question from a shell may call it without the role, for that question."""
 
+    @property
+    def part(self) -> str:
+        """The part of the port that declares the method, such as `runs`. The scopes of tokens name it."""
+        return self.protocol.__name__.removesuffix("Port").lower()
+
     def arguments(self, given: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
         """Return every argument of a call by name, with defaults. Raise TypeError if they do not fit."""
         try:

@@ -50,7 +50,7 @@ def sides(request: RequestInfo) -> tuple[Side, ...]:
     last: dict[int | str, VoteInfo] = {}
     for vote in request.votes:
         if not vote.undone and vote.stage == request.stage:
-            last[vote.actor.uid if vote.actor.uid >= 0 else vote.actor.user] = vote
+            last[vote.actor.person] = vote
     groups: dict[tuple[str, str], list[VoteInfo]] = {}
     for vote in last.values():
         key = vote.outcome, json.dumps(vote.value, sort_keys=True, default=str)

@@ -31,6 +31,7 @@ def effective(config: Config) -> Iterator[Setting]:
 
     yield setting("workflows", config.workflows)
     yield setting("watch", config.watch)
+    yield setting("proxies", config.proxies)
     for section in ("scheduler", "hitl", "console"):
         block = getattr(config, section)
         for each in fields(block):

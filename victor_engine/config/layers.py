@@ -152,6 +152,7 @@ class _Builder:
             socket=self.layers.socket(),
             trust=self.layers.trust(),
             watch=self.layers.watch(),
+            proxies=self.layers.proxies(),
             hitl=self._hitl(),
             notify=self._first("notify", read_rules) or (),
             retention=self._retention(scheduler.history_retention_days),

@@ -236,7 +236,8 @@ class Config:
     """The effective settings of one workspace.
 
     `roles` maps roles that workflows name as `@role` to Unix users (`name`) and groups (`@name`). `permissions` has
-    the roles on the engine; with None only root and the user of the engine use it.
+    the roles on the engine; with None only root and the user of the engine use it. `proxies` are the users whose
+    servers may act on behalf of tokens.
     With `watch` "apply", a running engine deploys changed files by itself.
     `warnings` lists settings without effect; a security setting in the wrong layer is an error there. `functions` maps
     a name in expressions to `package.module:function`. `files` are the configuration files that were read, highest
@@ -259,6 +260,7 @@ class Config:
     socket: SocketConfig = field(default_factory=SocketConfig)
     trust: TrustConfig = field(default_factory=TrustConfig)
     watch: str = ""
+    proxies: tuple[str, ...] = ()
     hitl: HitlConfig = field(default_factory=HitlConfig)
     notify: tuple[NotifyRule, ...] = ()
     retention: Retention = field(default_factory=Retention)

@@ -130,6 +130,25 @@ class TrustedLayers:
                 return value
         return ""
 
+    def proxies(self) -> tuple[str, ...]:
+        """Return the users whose servers may act on behalf of tokens. The system's list can only be shortened."""
+        system: tuple[str, ...] | None = None
+        own: tuple[str, ...] | None = None
+        for source in reversed(self._layers):
+            if source.data.get("proxies") is None:
+                continue
+            reader = Reader(source, (), source.data, "the configuration")
+            names = _users(reader, "proxies")
+            self.origins["proxies"] = source.place(("proxies",))
+            if source.label == self._system:
+                system = names
+                continue
+            added = [] if system is None else [name for name in names if name not in system]
+            if added:
+                self._loosens(reader, "proxies", f"{', '.join(added)} cannot be added to proxies")
+            own = tuple(name for name in names if name not in added)
+        return own if own is not None else system or ()
+
     def _fixed(self, system: Reader | None, later: Reader | None, key: str) -> str:
         fixed = system.text(key) if system is not None else ""
         own = later.text(key) if later is not None else ""
@@ -209,6 +228,15 @@ def _names(reader: Reader | None, role: str) -> tuple[str, ...] | None:
                 f"{name!r} in permissions.{role} is not a user or a group",
                 "Write users as alice, and groups as @ops",
             )
+    return tuple(dict.fromkeys(names))
+
+
+def _users(reader: Reader, key: str) -> tuple[str, ...]:
+    """Return a list of users. Raise ConfigError for a group."""
+    names = reader.texts(key)
+    for name in names:
+        if name.startswith("@") or not _NAME.fullmatch(name):
+            raise reader.fail(key, f"{name!r} in {key} is not a user", "Write users as alice")
     return tuple(dict.fromkeys(names))
 
 

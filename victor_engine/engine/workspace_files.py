@@ -24,7 +24,7 @@ from victor_engine.engine.execution import Execution
 from victor_engine.engine.loaded_workspace import Workspace
 from victor_engine.errors import UntrustedError, VictorError
 from victor_engine.events import EventKind
-from victor_engine.identity import acting, user_name
+from victor_engine.identity import acting
 from victor_engine.store.db import Store
 
 log = logging.getLogger(__name__)
@@ -169,7 +169,7 @@ class WorkspaceFiles:
         give_trust(
             workspace,
             content,
-            by=user_name(acting().uid),
+            by=acting().shown,
             at=self._clock.now().isoformat(timespec="seconds"),
             checked=checked,
         )

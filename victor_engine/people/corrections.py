@@ -8,7 +8,7 @@ from victor_engine.events import EventKind
 from victor_engine.people.answers import Decision
 from victor_engine.people.reminders import drop_reminders, plan_reminders
 from victor_engine.people.requests import decide
-from victor_engine.people.roles import Person, person_key
+from victor_engine.people.roles import Person, same_user
 from victor_engine.people.stored_request import not_overdue, read_for, refused, write_event
 from victor_engine.people.votes import check_assigned, check_voter, read_voting, record_vote
 from victor_engine.store.db import Tx, actor_from_json
@@ -29,7 +29,7 @@ def undo_answer(tx: Tx, request_id: str, person: Person) -> None:
     if row.settles_at is None or row.settles_at <= tx.now_us:
         raise refused(row, RequestCommand.UNDO, REQUEST_NEEDS[RequestCommand.UNDO][1])
     author = actor_from_json(row.answered_by)
-    if person_key(author) != person.key:
+    if not same_user(author, person.actor):
         raise PermissionDeniedError(
             f"{author.user} answered request {row.id}; only that user can undo the answer"
         )
@@ -102,7 +102,7 @@ def reply_to_question(tx: Tx, request_id: str, text: str, person: Person) -> Non
     if not text.strip():
         raise UsageError("the reply is empty; write a reply")
     people = starters(tx, row.run_key)
-    if people and not person.admin and person.key not in [person_key(actor) for actor in people]:
+    if people and not person.admin and not any(same_user(each, person.actor) for each in people):
         names = ", ".join(dict.fromkeys(actor.user for actor in people))
         raise PermissionDeniedError(
             f"{names} started run {row.run_id}; only the requester or an admin can reply to the question"

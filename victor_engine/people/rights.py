@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection
+from contextvars import ContextVar
+
+from msgspec import Struct
 
 from victor_engine.api import ENGINE_ACTOR, Actor
 from victor_engine.api.roles import Role, with_included
@@ -16,6 +19,18 @@ LOOKUP_SECONDS = 10.0
 """Maximum seconds for the system to look up the groups of a user for a call."""
 
 EVERY_ROLE = with_included([Role.ADMIN])
+
+
+class Grant(Struct, frozen=True):
+    """The rights that a server grants to a token: a role, and the parts of the port; without scopes all parts."""
+
+    role: Role
+    scopes: tuple[str, ...] = ()
+    may_answer: bool = False
+
+
+current_grant: ContextVar[Grant | None] = ContextVar("victor_grant", default=None)
+"""The grant of the token on whose behalf the current call runs."""
 
 
 def is_owner(uid: int) -> bool:
@@ -46,8 +61,14 @@ class Rights:
     async def of(self, actor: Actor) -> frozenset[Role]:
         """Return the roles of a user, with those that they include.
 
+        A token has the roles of its grant that the user of its server has too, as long as `proxies` lists this user.
         Raise PermissionDeniedError if the system does not look up the groups of the user in time.
         """
+        if actor.proxy is not None:
+            grant = current_grant.get()
+            if grant is None or not self.may_act_for_tokens(actor.proxy):
+                return frozenset()
+            return with_included([grant.role]) & await self.of(Actor(user=actor.proxy, uid=actor.proxy_uid))
         if actor == ENGINE_ACTOR or is_owner(actor.uid):
             return EVERY_ROLE
         permissions = self._config().permissions
@@ -58,6 +79,10 @@ class Rights:
         if any(name.startswith("@") for names in by_role.values() for name in names):
             groups = await self._look_up(actor)
         return with_included([role for role, names in by_role.items() if named(actor.user, groups, names)])
+
+    def may_act_for_tokens(self, user: str) -> bool:
+        """Return whether the servers of a user may act on behalf of tokens."""
+        return user in self._config().proxies
 
     async def may_answer_anyones(self, actor: Actor) -> bool:
         """Return whether a user may answer requests without assignees."""

@@ -30,8 +30,8 @@ class Person:
 
     @property
     def key(self) -> int | str:
-        """The identity of the person for counting votes; see `person_key`."""
-        return person_key(self.actor)
+        """The identity of the person for counting votes."""
+        return self.actor.person
 
     def is_one_of(self, assignees: tuple[str, ...]) -> bool:
         """Return whether a request with these assignees is for this person. Without assignees, it is for everyone."""
@@ -61,9 +61,9 @@ def asked_as(person: Person, assignees: tuple[str, ...]) -> Literal["", "name", 
     return "group" if person.is_one_of(assignees) else ""
 
 
-def person_key(actor: Actor) -> int | str:
-    """Return the uid of an actor, or the name of an actor without a uid."""
-    return actor.uid if actor.uid >= 0 else actor.user
+def same_user(one: Actor, other: Actor) -> bool:
+    """Return whether two actors are the same user, or the same token."""
+    return one.uid == other.uid if one.uid >= 0 else one.user == other.user
 
 
 def unix_groups(user: str) -> frozenset[str]:

@@ -62,7 +62,9 @@ class Viewing:
         roles = (ROLE + role for role in who.roles)
         names = (actor.user, USER + actor.user)
         mine = tuple(dict.fromkeys((*groups, *roles)))
-        return Asks(actor.user, names, mine, anyone=await self._anyone(actor), uid=actor.uid)
+        return Asks(
+            actor.user, names, mine, anyone=await self._anyone(actor), uid=actor.uid, person=actor.person
+        )
 
     async def _viewer(self, assignees: set[str]) -> Person:
         actor = acting()

@@ -9,7 +9,7 @@ from victor_engine.api import Actor, vote_count
 from victor_engine.errors import PermissionDeniedError
 from victor_engine.people.answers import same
 from victor_engine.people.questions import Ask
-from victor_engine.people.roles import Person, person_key
+from victor_engine.people.roles import Person
 from victor_engine.people.stored_request import Row
 from victor_engine.store.db import Tx
 from victor_engine.store.queries.people import starters
@@ -39,9 +39,7 @@ def read_voting(tx: Tx, row: Row) -> Voting:
 def current_votes(row: Row, voting: Voting) -> CurrentVotes:
     """Return the last vote of each person in the current stage of the chain, without votes that were undone."""
     return {
-        person_key(vote.actor): (vote.outcome, vote.value)
-        for vote in voting.votes
-        if vote.stage == row.ask.stage
+        vote.actor.person: (vote.outcome, vote.value) for vote in voting.votes if vote.stage == row.ask.stage
     }
 
 
@@ -85,14 +83,14 @@ def check_voter(row: Row, voting: Voting, person: Person, outcome: str) -> None:
     actor = person.actor
     if not row.ask.allow_self_approval:
         for starter in voting.starters:
-            if person.key == person_key(starter) or actor.user == starter.user:
+            if person.key == starter.person or actor.user == starter.user:
                 raise PermissionDeniedError(
                     f"{row.node_id} follows the four-eyes rule: {starter.user} started run {row.run_id} and cannot "
                     "approve it; another user has to"
                 )
     if row.ask.stage:
         earlier = [vote for vote in voting.votes if vote.stage < row.ask.stage]
-        if any(person_key(vote.actor) == person.key for vote in earlier):
+        if any(vote.actor.person == person.key for vote in earlier):
             raise PermissionDeniedError(
                 f"{actor.user} approved request {row.id} at an earlier stage of its chain; each stage needs a "
                 "different user"

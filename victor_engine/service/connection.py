@@ -65,8 +65,18 @@ class Connection:
         self._options: dict[str, Any] = {}
 
     @classmethod
-    async def connect(cls, path: Path, via: str = "api", *, trusted: Set[int] | None = None) -> Self:
+    async def connect(
+        cls,
+        path: Path,
+        via: str = "api",
+        *,
+        trusted: Set[int] | None = None,
+        on_behalf: protocol.OnBehalf | None = None,
+    ) -> Self:
         """Connect and exchange hello messages. `via` is `console`, `cli` or `api`.
+
+        `on_behalf` is the token for which all calls of this connection are made. Raise PermissionDeniedError if the
+        engine does not accept calls of this user on behalf of tokens.
 
         `trusted` are the user ids that the engine may have in addition to root; by default, only the user of this
         process. Raise PermissionDeniedError if another user listens, or if the socket does not accept this user;
@@ -78,7 +88,7 @@ class Connection:
         except OSError as error:
             raise _unreachable(path, error) from error
         client = cls(reader, writer, path)
-        client._options = {"via": via, "trusted": trusted}
+        client._options = {"via": via, "trusted": trusted, "on_behalf": on_behalf}
         if via == "cli":
             client.announce = _print_note
         try:
@@ -88,7 +98,7 @@ class Connection:
             )
             try:
                 async with asyncio.timeout(GREETING_SECONDS):
-                    await client._greet(via)
+                    await client._greet(via, on_behalf)
             finally:
                 note.cancel()
         except TimeoutError:
@@ -106,7 +116,7 @@ class Connection:
     async def _connect_again(self) -> Self:
         return await type(self).connect(self._path, **self._options)
 
-    async def _greet(self, via: str) -> None:
+    async def _greet(self, via: str, on_behalf: protocol.OnBehalf | None) -> None:
         message = await self._message()
         if message is None:
             raise EngineUnavailableError(f"{self._path}: the engine closed the connection")
@@ -119,10 +129,11 @@ class Connection:
                 "client that was installed with the engine, or restart the engine"
             )
         me = local_actor(via)
+        if on_behalf is not None and not message.hello.tokens:
+            raise PermissionDeniedError(protocol.not_a_proxy(me.user))
         claims = Claims(via=via, tty=me.tty, remote=remote_address())
-        self._writer.write(
-            protocol.line({"hello": protocol.Hello(protocol=protocol.PROTOCOL, claims=claims)})
-        )
+        hello = protocol.Hello(protocol=protocol.PROTOCOL, claims=claims, on_behalf=on_behalf)
+        self._writer.write(protocol.line({"hello": hello}))
         await self._writer.drain()
 
     async def _message(self) -> protocol.FromServer | None:

@@ -16,7 +16,7 @@ from victor_engine.api.roles import Role, refusal
 from victor_engine.clock import Clock
 from victor_engine.errors import PermissionDeniedError, VictorError
 from victor_engine.identity import acting_as, current_actor, user_name
-from victor_engine.people.rights import Rights, is_owner
+from victor_engine.people.rights import Rights, current_grant, is_owner
 from victor_engine.service.identity import Peer
 from victor_engine.store.queries.people import ALL_STATUSES
 
@@ -31,6 +31,10 @@ class Gate(Protocol):
 
     async def may_connect(self, peer: Peer) -> bool:
         """Return whether a process can connect at all."""
+        ...
+
+    def may_act_for_tokens(self, peer: Peer) -> bool:
+        """Return whether a process may act on behalf of tokens."""
         ...
 
     async def call(self, actor: Actor, method: PortMethod, given: dict[str, Any]) -> Any:
@@ -54,6 +58,9 @@ class OwnerOnly:
 
     async def may_connect(self, peer: Peer) -> bool:
         return is_owner(peer.uid)
+
+    def may_act_for_tokens(self, peer: Peer) -> bool:
+        return False
 
     async def call(self, actor: Actor, method: PortMethod, given: dict[str, Any]) -> Any:
         return await getattr(self._port, method.name)(**given)
@@ -92,7 +99,12 @@ class Guard:
         with acting_as(actor):
             return await self._port.request_count(_ANY) > 0
 
+    def may_act_for_tokens(self, peer: Peer) -> bool:
+        """Return whether `proxies` lists the user of a process."""
+        return self._rights.may_act_for_tokens(user_name(peer.uid))
+
     async def call(self, actor: Actor, method: PortMethod, given: dict[str, Any]) -> Any:
+        _check_grant(actor, method)
         roles = await self._rights.of(actor)
         current_actor.set(actor)
         if method.role is not None and method.role not in roles:
@@ -152,6 +164,7 @@ class Guard:
 
     async def subscribe(self, actor: Actor, after: int) -> AsyncIterator[EventInfo]:
         """Yield the events that a user may see: with the role viewer all, otherwise those of requests to the user."""
+        _check_grant(actor, declared()["subscribe"])
         current_actor.set(actor)
         seeing = Role.VIEWER in await self._rights.of(actor)
         async with aclosing(self._port.subscribe(after)) as feed:  # type: ignore[type-var]
@@ -178,6 +191,22 @@ class Guard:
             return False
         query = msgspec.structs.replace(_ANY, request_id=event.request_id, own=True)
         return await self._port.request_count(query) > 0
+
+
+def _check_grant(actor: Actor, method: PortMethod) -> None:
+    """Raise PermissionDeniedError if the grant of a token does not include a method."""
+    grant = current_grant.get()
+    if actor.proxy is None or grant is None or method.role is None:
+        return
+    if grant.scopes and method.part not in grant.scopes:
+        raise PermissionDeniedError(
+            f"permission denied: {method.name} needs the scope {method.part}; {actor.user} has "
+            f"{', '.join(grant.scopes)}. Add a token with this scope"
+        )
+    if method.role is Role.APPROVER and not grant.may_answer:
+        raise PermissionDeniedError(
+            f"permission denied: {method.name}: {actor.user} may not answer requests. Add a token with --may-answer"
+        )
 
 
 def _owner() -> str:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import grp
+import hashlib
+import re
 import socket
 import struct
 from collections.abc import Callable
 
+import msgspec
 from msgspec import Struct
 
 from victor_engine.api import Actor
+from victor_engine.errors import UsageError
 from victor_engine.identity import acting, acting_as, claim, current_actor, local_actor, login_of, user_name
 
 _UCRED = struct.Struct("3i")
@@ -62,7 +66,35 @@ def peer_actor(peer: Peer, claims: Claims) -> Actor:
     )
 
 
+TOKEN_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
+_TOKEN_UIDS = 2**32
+"""The first number after the user ids of the kernel. Tokens have larger ones."""
+
+
+def token_actor(server: Actor, name: str) -> Actor:
+    """Return the actor of a token, and the user of its server. Raise UsageError for an invalid name.
+
+    The token has a number of its own in place of a user id, so that it never is the user of the server.
+    """
+    if not TOKEN_NAME.fullmatch(name):
+        raise UsageError(
+            f"{name[:60]!r} is not a name of a token: use up to 40 of a-z, 0-9, '.', '_' and '-', and begin with a "
+            "letter or digit"
+        )
+    digest = hashlib.sha256(f"{server.uid}:{name}".encode()).digest()
+    return msgspec.structs.replace(
+        server,
+        user=f"token:{name}",
+        uid=_TOKEN_UIDS + int.from_bytes(digest[:5], "big"),
+        tty=None,
+        login=None,
+        proxy=server.user,
+        proxy_uid=server.uid,
+    )
+
+
 __all__ = [
+    "TOKEN_NAME",
     "ActorFactory",
     "Claims",
     "Peer",
@@ -73,5 +105,6 @@ __all__ = [
     "local_actor",
     "peer_actor",
     "peer_of",
+    "token_actor",
     "user_name",
 ]

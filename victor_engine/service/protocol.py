@@ -20,6 +20,7 @@ from msgspec import Struct
 from victor_engine import api, jsonio
 from victor_engine.api import port
 from victor_engine.api.port import PortMethod
+from victor_engine.people.rights import Grant
 from victor_engine.service.identity import Claims
 
 PROTOCOL = 1
@@ -35,11 +36,30 @@ QUEUED_EVENTS = 2000
 """Maximum events that wait for a slow subscriber before it gets a gap."""
 
 
+class OnBehalf(Struct, frozen=True, omit_defaults=True):
+    """The token on whose behalf a server calls, and the grant of this token."""
+
+    name: str
+    grant: Grant
+
+
 class Hello(Struct, frozen=True, omit_defaults=True):
+    """The first message of both sides. `tokens` of an engine: whether it accepts `on_behalf` of this client."""
+
     protocol: int
     product: str = ""
     pid: int = 0
     claims: Claims = Claims()
+    tokens: bool = False
+    on_behalf: OnBehalf | None = None
+
+
+def not_a_proxy(user: str) -> str:
+    """Return the message that refuses calls of a user on behalf of tokens."""
+    return (
+        f"permission denied: {user} may not act on behalf of tokens; add {user} to `proxies` in the scheduler.yaml of "
+        "the engine"
+    )
 
 
 class FromClient(Struct, frozen=True, omit_defaults=True):

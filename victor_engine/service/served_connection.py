@@ -14,12 +14,20 @@ import msgspec
 
 from victor_engine.api import Actor
 from victor_engine.api.port import methods as port_methods
-from victor_engine.errors import UsageError, VictorError
+from victor_engine.errors import PermissionDeniedError, UsageError, VictorError
+from victor_engine.people.rights import current_grant
 from victor_engine.service import frames, limits, protocol
 from victor_engine.service.feed_queue import FeedQueue
 from victor_engine.service.frames import BadFrameError, FrameReader
 from victor_engine.service.guard import Gate
-from victor_engine.service.identity import ActorFactory, Claims, Peer, current_actor, user_name
+from victor_engine.service.identity import (
+    ActorFactory,
+    Claims,
+    Peer,
+    current_actor,
+    token_actor,
+    user_name,
+)
 from victor_engine.service.limits import CONNECTION, USER, Account
 
 log = logging.getLogger(__name__)
@@ -91,7 +99,12 @@ class Connection:
         if refusal is not None:
             await self._refuse(refusal)
             return False
-        hello = protocol.Hello(protocol=protocol.PROTOCOL, product=self.server.product, pid=os.getpid())
+        hello = protocol.Hello(
+            protocol=protocol.PROTOCOL,
+            product=self.server.product,
+            pid=os.getpid(),
+            tokens=self.server.gate.may_act_for_tokens(self.peer),
+        )
         await self._send(protocol.line({"hello": hello}))
         try:
             text = await self._first_message()
@@ -111,6 +124,20 @@ class Connection:
             )
             return False
         self.actor = self.server.actor_factory(self.peer, theirs.claims or Claims())
+        if theirs.on_behalf is None:
+            return True
+        return await self._act_for(self.actor, theirs.on_behalf)
+
+    async def _act_for(self, server: Actor, token: protocol.OnBehalf) -> bool:
+        """Make a token the actor of this connection; return whether the user of the client may do this."""
+        try:
+            if not self.server.gate.may_act_for_tokens(self.peer):
+                raise PermissionDeniedError(protocol.not_a_proxy(server.user))
+            self.actor = token_actor(server, token.name)
+        except VictorError as error:
+            await self._refuse(error)
+            return False
+        current_grant.set(token.grant)  # the tasks of this connection inherit it
         return True
 
     async def _first_message(self) -> bytes | None:

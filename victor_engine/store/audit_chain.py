@@ -47,7 +47,9 @@ def instant(at: datetime) -> str:
 def actor_fields(actor: Actor) -> dict[str, Any]:
     """Return an actor as records and exports have it."""
     found = {"user": actor.user, "uid": actor.uid, "via": actor.via, "tty": actor.tty, "remote": actor.remote}
-    # Records without it keep the form, and so the digest, that they had before.
+    # Records without these keep the form, and so the digest, that they had before.
+    if actor.proxy:
+        found |= {"proxy": actor.proxy, "proxy_uid": actor.proxy_uid}
     return {**found, "login": actor.login} if actor.login else found
 
 

@@ -49,7 +49,8 @@ _TEXT = (
 class Asks(Struct, frozen=True):
     """The names that mean a user in the assignees of a request: by name, and by group or role.
 
-    `anyone` is whether the user may answer requests without assignees. `uid` identifies the user in votes.
+    `anyone` is whether the user may answer requests without assignees. `uid` identifies the user, and `person` the
+    person in votes (`Actor.person`).
     """
 
     user: str
@@ -57,6 +58,7 @@ class Asks(Struct, frozen=True):
     groups: tuple[str, ...]
     anyone: bool = True
     uid: int = -1
+    person: int | str = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +198,8 @@ def _add_named(add: Callable[..., None], asks: Asks, *, own: bool) -> None:
     names = (*asks.name, *asks.groups)
     took_part = (
         "json_extract(q.claimed_by, '$.uid') = ?"
-        " OR EXISTS (SELECT 1 FROM votes v WHERE v.request_key = q.key AND v.uid = ?)"
+        " OR EXISTS (SELECT 1 FROM votes v WHERE v.request_key = q.key"
+        " AND json_extract(v.actor, '$.uid') = ?)"
     )
     if own:
         asked = (
@@ -231,7 +234,7 @@ def _add_answerable(add: Callable[..., None], asks: Asks) -> None:
     requester is open.
     """
     names = (*asks.name, *asks.groups, *(("",) if asks.anyone else ()))
-    barred = (f"user:{asks.user}", f"uid:{asks.uid}")
+    barred = (f"user:{asks.user}", f"uid:{asks.person}")
     add("q.status = 'open' AND q.held_since IS NULL")
     add(_is_for(names), *names)
     add(f"NOT {_is_for(barred, 0)}", *barred)
@@ -239,6 +242,6 @@ def _add_answerable(add: Callable[..., None], asks: Asks) -> None:
     add(
         "NOT EXISTS (SELECT 1 FROM votes v WHERE v.request_key = q.key AND v.undone_at IS NULL AND (v.uid = ?"
         " OR (v.uid < 0 AND json_extract(v.actor, '$.user') = ?)))",
-        asks.uid if asks.uid >= 0 else None,
+        asks.person if isinstance(asks.person, int) else None,
         asks.user,
     )

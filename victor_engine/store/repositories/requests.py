@@ -167,7 +167,7 @@ def add(
     ).fetchone()  # fmt: skip
     _add_assignees(tx, key, assignees)
     names = {f"user:{actor.user}" for actor in barred} | {
-        f"uid:{actor.uid}" for actor in barred if actor.uid >= 0
+        f"uid:{actor.person}" for actor in barred if isinstance(actor.person, int)
     }
     for name in sorted(names):
         tx.execute("INSERT INTO request_people (request_key, name, may) VALUES (?,?,0)", (key, name))

@@ -40,12 +40,13 @@ def current(source: Source, request_key: int) -> list[Vote]:
 
 def add(tx: Tx, handle: Handle, actor: Actor, outcome: str, value: Any, comment: str, stage: int) -> None:
     """Store a vote on a request as it was read."""
+    person = actor.person if isinstance(actor.person, int) else -1
     tx.lock(Root.REQUEST, handle.id)
     tx.execute(
         "INSERT INTO votes (request_key, revision, at, actor, uid, outcome, value, comment, stage)"
         " VALUES (?,?,?,?,?,?,?,?,?)",
         (
-            handle.key, handle.revision, tx.now_us, msgspec.json.encode(actor).decode(), actor.uid, outcome,
+            handle.key, handle.revision, tx.now_us, msgspec.json.encode(actor).decode(), person, outcome,
             jsonio.dumps_text(value), comment, stage,
         ),
     )  # fmt: skip
