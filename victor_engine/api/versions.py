@@ -82,6 +82,9 @@ class DefinitionInfo(Struct, frozen=True, omit_defaults=True):
     graph: GraphInfo
     content: dict[str, Any] = {}
     problems: tuple[ProblemInfo, ...] = ()
+    inputs: dict[str, Any] | None = (
+        None  # the JSON Schema of the initial state; None if any state is accepted
+    )
 
 
 class AliasSide(Struct, frozen=True, omit_defaults=True):

@@ -45,18 +45,30 @@ def show_dry_run(
     workflow: str,
     version: str | None,
     state: dict[str, Any] | None,
+    given: Sequence[str],
     mocks: dict[str, Any],
     as_json: bool,
 ) -> int:
-    """Print the way of a run of a workflow of the files. Return the exit code."""
+    """Print the way of a run of a workflow of the files. Return the exit code. `given` are the values of `--input`."""
+    from victor_engine.cli.run_inputs import with_inputs
     from victor_engine.config import load_config
     from victor_engine.service.connect import find
 
     config = load_config(find(ctx.obj["workspace"], ctx.obj["state_dir"]).workspace)
     definition = _definition(config, workflow, version)
+    state = with_inputs(state, given, definition.inputs)
     found = asyncio.run(dry_runner(config, definition, state or {}, mocks))
     print_json(found) if as_json else _print(found)
     return EXIT_CODES[found.status]
+
+
+def definition_in_files(ctx: click.Context, workflow: str, version: str | None) -> WorkflowDefinition:
+    """Return the newest version of a workflow in the files of the workspace, or the given one. Raise NotFoundError."""
+    from victor_engine.config import load_config
+    from victor_engine.service.connect import find
+
+    config = load_config(find(ctx.obj["workspace"], ctx.obj["state_dir"]).workspace)
+    return _definition(config, workflow, version)
 
 
 async def dry_runner(

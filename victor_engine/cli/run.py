@@ -11,6 +11,7 @@ import click
 from victor_engine.api import FINAL_RUN_STATUSES, EventInfo, Port, RunInfo
 from victor_engine.cli.files import check_start, note_deployment
 from victor_engine.cli.output import json_state, port_of, print_json, print_line, print_note, span
+from victor_engine.cli.run_inputs import RunCommand, inputs_of, with_inputs
 from victor_engine.cli.workspaces import require_workspace
 from victor_engine.errors import UsageError
 from victor_engine.text import plain
@@ -18,9 +19,17 @@ from victor_engine.text import plain
 EXIT_CODES = {"succeeded": 0, "failed": 10, "rejected": 11, "cancelled": 12}
 
 
-@click.command()
+@click.command(cls=RunCommand)
 @click.argument("workflow")
 @click.option("--version", metavar="SPEC", help="Exact version, a range such as ^1.2, an alias, or latest.")
+@click.option(
+    "-i",
+    "--input",
+    "given",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An input; JSON, or text. `victor run WORKFLOW --help` lists the inputs.",
+)
 @click.option("--state", metavar="JSON", help="Initial state as a JSON object; - reads standard input.")
 @click.option("--state-file", type=click.File("r"), help="Initial state from a JSON file.")
 @click.option(
@@ -47,6 +56,7 @@ def run(
     ctx: click.Context,
     workflow: str,
     version: str | None,
+    given: tuple[str, ...],
     state: str | None,
     state_file: IO[str] | None,
     nominal: str | None,
@@ -74,7 +84,7 @@ def run(
 
         if nominal is not None or deploy_first or follow:
             raise UsageError("--dry-run cannot be combined with --nominal, --deploy or --follow")
-        sys.exit(show_dry_run(ctx, workflow, version, initial, read_mocks(mocks), as_json))
+        sys.exit(show_dry_run(ctx, workflow, version, initial, given, read_mocks(mocks), as_json))
     instant = None if nominal is None else _instant(nominal)
 
     import asyncio
@@ -94,7 +104,9 @@ def run(
                     signals.add_event(stopped)  # `victor scheduler stop`
                 note_deployment(getattr(port, "deployment", None))
             await check_start(port, workflow, version, deploy=deploy_first)
-            started = await port.start_run(workflow, version, initial, remark, instant)
+            inputs = await inputs_of(port, workflow, version) if given else None
+            values = with_inputs(initial, given, inputs)
+            started = await port.start_run(workflow, version, values, remark, instant)
             started_runs.append((started, here))
             await _warn_if_deprecated(port, started)
             if not follow and not here:

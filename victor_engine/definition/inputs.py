@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from victor_engine import jsonio
 from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.definition.json_schema import validate
 from victor_engine.errors import InvalidInputError
@@ -103,6 +104,18 @@ def problem_text(problems: Mapping[str, str]) -> str:
     return "; ".join(f"{path or 'the state'} {text}" for path, text in problems.items())
 
 
+def read_value(schema: Any, text: str) -> Any:
+    """Return the value of an input that is given as text. JSON is read unless the input can only be text."""
+    kinds = schema.get("type") if isinstance(schema, Mapping) else None
+    choices = schema.get("enum") if isinstance(schema, Mapping) else None
+    if kinds == "string" or (kinds is None and choices and all(isinstance(each, str) for each in choices)):
+        return text
+    try:
+        return jsonio.loads(text)
+    except ValueError:
+        return text
+
+
 def type_text(schema: Any) -> str:
     """Return the type of an input for people: `text`, `one of eu, us`, `a whole number`."""
     if not isinstance(schema, Mapping):
@@ -114,4 +127,4 @@ def type_text(schema: Any) -> str:
     return " or ".join(names) or "any value"
 
 
-__all__ = ["NAMES", "Inputs", "accepted", "problem_text", "type_text"]
+__all__ = ["NAMES", "Inputs", "accepted", "problem_text", "read_value", "type_text"]

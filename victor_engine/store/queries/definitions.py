@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from functools import lru_cache
+from typing import Any
 
 from victor_engine import jsonio
 from victor_engine.api import DefinitionInfo, GraphInfo
@@ -39,6 +40,7 @@ def definition_info(
         text=row[2],
         graph=_graph(workflow, row[3]),
         content=jsonio.loads(row[3]),
+        inputs=_inputs(workflow, row[3]),
     )
 
 
@@ -48,6 +50,15 @@ def stored_graph(connection: sqlite3.Connection, definition_id: int) -> GraphInf
         "SELECT workflow, content FROM definitions WHERE id = ?", (definition_id,)
     ).fetchone()
     return _graph(workflow, content)
+
+
+@lru_cache(maxsize=128)
+def _inputs(workflow: str, content: str) -> dict[str, Any] | None:
+    """Return the JSON Schema of the declared inputs. The cache is keyed by the content, which never changes."""
+    from victor_engine.definition.stored_content import definition_from_content
+
+    inputs = definition_from_content(workflow, jsonio.loads(content)).inputs
+    return None if inputs is None else dict(inputs.schema)
 
 
 @lru_cache(maxsize=128)

@@ -1,0 +1,102 @@
+"""The declared inputs of a workflow on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.test_cli import Capture, Victor
+from tests.engine.support import workspace
+from victor_engine.definition.inputs import read_value
+
+FILES = {
+    "victor.yaml": "{}\n",
+    "workflows/w.yaml": """
+workflows:
+  w:
+    version: 1.0.0
+    inputs:
+      customer: string
+      count: {type: integer, default: 3, description: The number of copies}
+      region: {enum: [eu, us], default: eu}
+    nodes: [{id: a, type: transform, transform: "doubled = count * 2"}]
+  free:
+    nodes: [{id: a, type: transform, transform: "b = n"}]
+""",
+}
+
+
+@pytest.fixture
+def victor(tmp_path: Path, capsys: Capture) -> Victor:
+    return Victor(workspace(tmp_path, FILES), capsys)
+
+
+def test_a_run_starts_with_inputs(victor: Victor) -> None:
+    assert victor("run", "w", "-i", "customer=42", "--input", "count=5", "--json") == 0
+    run = json.loads(victor.out)["id"]
+    assert victor("runs", "show", run, "--json") == 0
+    assert json.loads(victor.out)["state"] == {"customer": "42", "count": 5, "region": "eu", "doubled": 10}
+    assert victor("run", "w", "--state", '{"customer": "a"}', "-i", "region=us", "--dry-run") == 0
+    assert '"region": "us"' in victor.out
+    assert victor("run", "free", "-i", "n=7", "--dry-run") == 0
+    assert '"b": 7' in victor.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "customer is required"),
+        (["-i", "customer=a", "-i", "count=many"], "count must be a whole number"),
+        (["-i", "custmer=a"], "custmer is not an input. Did you mean 'customer'?"),
+        (["-i", "customer"], "--input 'customer' is not NAME=VALUE"),
+        (["-i", "customer=a", "-i", "customer=b"], "the input 'customer' is given twice"),
+        (["-i", "customer=a", "--state", '{"customer": "b"}'], "the input 'customer' is given twice"),
+    ],
+)
+def test_inputs_that_do_not_match_start_no_run(victor: Victor, words: list[str], message: str) -> None:
+    assert victor("run", "w", *words) == 2
+    assert message in victor.err
+    assert victor("runs", "list", "--json") == 0
+    assert json.loads(victor.out) == []
+    assert victor("run", "w", "--dry-run", *words) == 2
+    assert message in victor.err
+
+
+def test_the_help_lists_the_inputs_with_and_without_a_store(victor: Victor) -> None:
+    for _ in range(2):
+        assert victor("run", "w", "--help") == 0
+        lines = [" ".join(line.split()) for line in victor.out.splitlines()]
+        assert lines[lines.index("Inputs of w:") + 1 :] == [
+            "customer text, required",
+            "count a whole number, default 3. The number of copies",
+            "region one of eu, us, default eu",
+        ]
+        assert victor("run", "free", "-h") == 0
+        assert "declares no inputs and accepts any state" in victor.out
+        assert victor("run", "free", "-i", "n=1") == 0
+    assert victor("run", "gone", "-h") == 0
+    assert "no workflow gone" in " ".join(victor.out.split())
+    assert victor("run", "--help") == 0
+    assert "Inputs of" not in victor.out
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "value"),
+    [
+        ({"type": "string"}, "1", "1"),
+        ({"enum": ["1", "2"]}, "1", "1"),
+        ({"type": "integer"}, "1", 1),
+        ({"type": "integer"}, "x", "x"),
+        ({"type": ["string", "null"]}, "null", None),
+        ({"type": "array"}, "[1]", [1]),
+        ({}, '{"a": 1}', {"a": 1}),
+        (None, "true", True),
+        (None, "NaN", "NaN"),
+        (None, "a b", "a b"),
+    ],
+)
+def test_the_value_of_an_input_is_text_or_json(schema: Any, text: str, value: Any) -> None:
+    assert read_value(schema, text) == value
