@@ -19,9 +19,9 @@ def record_of(folder: Path, root: Path) -> Path:
 
 
 @contextmanager
-def daemon(folder: Path, root: Path, state: Path) -> Iterator[subprocess.Popen[bytes]]:
+def daemon(folder: Path, root: Path, state: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
-        victor_words(root, "scheduler", "start", state=state), stdout=subprocess.DEVNULL
+        victor_words(root, "scheduler", "start", *options, state=state), stdout=subprocess.DEVNULL
     )
     try:
         limit = time.monotonic() + 60

@@ -32,6 +32,8 @@ _HORIZON = 41
 _DEEPEST = 10
 """The most levels of nested components. An alarm in an event in a calendar has three."""
 
+INSTALL = "pip install 'victor-tui[calendars]'"
+
 _REMEDY = "Correct the file, or export the calendar again"
 _LINE = re.compile(rb"[A-Za-z0-9-]+[;:]")
 
@@ -88,8 +90,24 @@ class Events:
         return found
 
 
+def require_packages(path: Path) -> None:
+    """Raise UsageError with the command that installs the packages of this module if they are missing."""
+    try:
+        import icalendar  # noqa: F401
+        import recurring_ical_events  # noqa: F401
+    except ImportError as error:
+        problem = f"iCalendar files cannot be read, because a package is not installed ({error})"
+        raise UsageError(
+            f"{path}: {problem}. Install it: {INSTALL}",
+            path=str(path),
+            problem=problem,
+            remedy=f"Install it: {INSTALL}",
+        ) from None
+
+
 def recurring_events(text: str, path: Path) -> Events:
     """Return the events of `Events.text`, which was read from a file."""
+    require_packages(path)
     import icalendar
     import recurring_ical_events
 
@@ -99,6 +117,7 @@ def recurring_events(text: str, path: Path) -> Events:
 
 def read_events(data: bytes, path: Path) -> Events:
     """Return the events of a file's bytes. Raise UsageError with the file, the line if known, and the remedy."""
+    require_packages(path)
     return _Reader(data, path).read()
 
 

@@ -1,0 +1,93 @@
+"""Features of extras whose packages are not installed: they say the command that installs them, and do no harm.
+
+`victor mcp` is tested in tests/process/test_mcp.py, notifications in tests/engine/test_notify.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.command_line import victor_words
+from tests.engine.support import engine_on, workspace
+from tests.service.engines import daemon
+
+pytestmark = pytest.mark.process
+
+BLOCKED = ("icalendar", "recurring_ical_events", "watchfiles")
+FILES = {
+    "victor.yaml": "calendars: {days: calendars/days.ics}\n",
+    "calendars/days.ics": """\
+        BEGIN:VCALENDAR
+        VERSION:2.0
+        PRODID:x
+        BEGIN:VEVENT
+        UID:1
+        DTSTART;VALUE=DATE:20200101
+        SUMMARY:a day in the past
+        END:VEVENT
+        END:VCALENDAR
+        """,
+    "w.yaml": """\
+        workflows:
+          declared:
+            schedule: {every: 1s, exclude: days}
+            nodes: [{id: x, type: transform, transform: "a = 1"}]
+          of_a_file:
+            schedule: {every: 1s, exclude: calendars/days.ics}
+            nodes: [{id: x, type: transform, transform: "a = 1"}]
+        """,
+}
+
+
+def block(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let child processes find the blocked packages as little as if they were not installed."""
+    folder.mkdir()
+    for name in BLOCKED:
+        (folder / f"{name}.py").write_text(f"raise ModuleNotFoundError(\"No module named '{name}'\")\n")
+    monkeypatch.setenv("PYTHONPATH", f"{folder}:{os.environ.get('PYTHONPATH', '')}")
+
+
+def victor(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(victor_words(root, *words), capture_output=True, text=True, timeout=60)
+
+
+def listed(root: Path, *words: str) -> Any:
+    done = victor(root, *words, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+async def test_a_schedule_whose_calendar_needs_a_missing_package_skips_its_fires(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VICTOR_RUNTIME", str(tmp_path / "run"))
+    (tmp_path / "run").mkdir(mode=0o755)
+    (tmp_path / "watch.yaml").write_text("watch: apply\n")
+    root = workspace(tmp_path, FILES)
+    async with engine_on(root) as engine:  # it deploys the schedules while the packages are installed
+        assert engine.workspace.problems == []
+    block(tmp_path / "blocked", monkeypatch)
+
+    checked = victor(root, "validate")
+    assert (checked.returncode, checked.stdout.count("pip install 'victor-tui[calendars]'")) == (3, 2)
+
+    with daemon(tmp_path, root, root / ".state", "--config", str(tmp_path / "watch.yaml")):
+        schedules = {each["id"]: each["spec"]["workflow"] for each in listed(root, "scheduler", "list")}
+        skipped: set[str] = set()
+        limit = time.monotonic() + 60
+        while skipped != set(schedules):
+            assert time.monotonic() < limit
+            fires = listed(root, "scheduler", "history")
+            assert {fire["outcome"] for fire in fires} <= {"skipped"}
+            assert all("pip install 'victor-tui[calendars]'" in fire["reason"] for fire in fires)
+            skipped = {fire["schedule_id"] for fire in fires}
+        assert set(schedules.values()) == {"declared", "of_a_file"}
+        assert listed(root, "runs", "list") == []
+        assert "pip install 'victor-tui[watch]'" in victor(root, "scheduler", "status").stderr
