@@ -14,7 +14,8 @@ from victor_engine.service.signals import SIGNALS, SignalReceivedError
 
 CLI = Path(__file__).parents[2] / "victor_engine" / "cli"
 CONSTANTS = {
-    "BLOCKED", "INTERNAL", "LEFT_OUT", "NO", "NOT_ALLOWED", "NOT_FOUND", "NOT_INTACT", "REFUSED", "TIMED_OUT", "WITHDRAWN",
+    "BLOCKED", "PROBLEMS", "INTERNAL", "LEFT_OUT", "NO", "NOT_ALLOWED", "NOT_FOUND", "NOT_INTACT", "REFUSED", "TIMED_OUT",
+    "TOO_OLD", "WITHDRAWN",
 }  # fmt: skip
 """The names of the exit codes of single commands."""
 

@@ -63,6 +63,7 @@ class EngineInfo(Struct, frozen=True, omit_defaults=True):
     queued: int = 0
     waiting: int = 0
     open_requests: int = 0
+    oldest_request: datetime | None = None  # when the oldest open request was opened
     failed_recently: int = 0  # runs that failed in the last 24 hours
     dead_letters: int = 0  # failed runs that need a decision
     next_fire: datetime | None = None

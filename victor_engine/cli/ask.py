@@ -84,13 +84,13 @@ async def withdraw_question(ctx: click.Context, request_id: str) -> None:
     print_note(f"withdrawn: {done.title}")
 
 
-def duration(text: str | None) -> float | None:
+def duration(text: str | None, option: str = "--timeout") -> float | None:
     """Return a duration of the command line in seconds. Raise UsageError if it is not one."""
     if text is None:
         return None
     seconds = parse_duration(text)
     if seconds is None or seconds <= 0:
-        raise UsageError(f"--timeout must be a duration such as 10m or 1h30m, not {text!r}")
+        raise UsageError(f"{option} must be a duration such as 10m or 1h30m, not {text!r}")
     return seconds
 
 

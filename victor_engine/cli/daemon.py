@@ -204,6 +204,10 @@ def stop(ctx: click.Context) -> None:
     with_port(ctx, "attach", work)
 
 
+CHECK_SECONDS = 5.0
+"""Seconds in which an engine must answer `victor scheduler status --check`."""
+
+
 def _clock_words(ahead: ClockAhead) -> str:
     """Return when the clock was ahead, and what became of the fires."""
     by = span((ahead.furthest - ahead.until).total_seconds())
@@ -214,10 +218,35 @@ def _clock_words(ahead: ClockAhead) -> str:
 
 
 @click.command("status")
+@click.option(
+    "--check", is_flag=True, help="Check the health of the engine; the exit code names the problem."
+)
+@click.option(
+    "--max-request-age",
+    metavar="DURATION",
+    help="With --check: the greatest age of an open request, such as 4h.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0.1, 60),
+    metavar="SECONDS",
+    help=f"With --check: the longest wait for an answer; default: {CHECK_SECONDS:g}.",
+)
 @json_option
 @click.pass_context
-def status(ctx: click.Context, as_json: bool) -> None:
+def status(
+    ctx: click.Context, check: bool, max_request_age: str | None, timeout: float | None, as_json: bool
+) -> None:
     """Show the engine and its current work. The exit code is 7 if no engine runs."""
+    if check:
+        from victor_engine.cli import health
+        from victor_engine.cli.ask import duration
+
+        age = duration(max_request_age, "--max-request-age")
+        limit = None if age is None else timedelta(seconds=age)
+        sys.exit(health.check(ctx, timeout=timeout or CHECK_SECONDS, max_age=limit, as_json=as_json))
+    if max_request_age is not None or timeout is not None:
+        raise UsageError("--max-request-age and --timeout need --check")
     from victor_engine.definition.problem_messages import describe
     from victor_engine.work.withheld_variables import inheriting_text
 

@@ -81,7 +81,8 @@ class Connection:
         `trusted` are the user ids that the engine may have in addition to root; by default, only the user of this
         process. Raise PermissionDeniedError if another user listens, or if the socket does not accept this user;
         EngineUnavailableError if no process listens (with `stale` in the details), or if it uses another version
-        of the protocol. `closed` in the details says that the permissions of the socket do not admit this user.
+        of the protocol. `closed` in the details says that the permissions of the socket do not admit this user,
+        `blocked` that the engine sent nothing in time.
         """
         try:
             reader, writer = await asyncio.open_unix_connection(str(path), limit=protocol.MAX_MESSAGE)
@@ -104,7 +105,7 @@ class Connection:
         except TimeoutError:
             writer.close()
             raise EngineUnavailableError(
-                f"{path}: the engine did not respond within {GREETING_SECONDS:g} seconds"
+                f"{path}: the engine did not respond within {GREETING_SECONDS:g} seconds", blocked=True
             ) from None
         except BaseException:
             writer.close()

@@ -25,6 +25,7 @@ class EngineCounts(Struct, frozen=True):
     queued: int
     waiting: int
     open_requests: int
+    oldest_request: datetime | None
     failed_recently: int
     dead_letters: int
     next_fire: datetime | None
@@ -42,7 +43,7 @@ def engine_counts(connection: sqlite3.Connection, now: datetime) -> EngineCounts
         connection.execute(f"SELECT status, COUNT(*) FROM runs WHERE status IN {ACTIVE} GROUP BY 1")
     )
     (schedules,) = connection.execute("SELECT COUNT(*) FROM schedules WHERE removed_at IS NULL").fetchone()
-    (open_requests,) = connection.execute("SELECT COUNT(*) FROM requests WHERE status = 'open'").fetchone()
+    open_requests, oldest = _open_requests(connection)
     due = connection.execute(
         "SELECT workflow, next_fire, id FROM schedules WHERE next_fire IS NOT NULL AND removed_at IS NULL"
         " AND paused IS NULL ORDER BY next_fire LIMIT 1"
@@ -53,6 +54,7 @@ def engine_counts(connection: sqlite3.Connection, now: datetime) -> EngineCounts
         queued=active.get("queued", 0),
         waiting=active.get("waiting", 0),
         open_requests=open_requests,
+        oldest_request=oldest,
         failed_recently=_failed_since(connection, to_us(now - RECENTLY)),
         dead_letters=connection.execute("SELECT COALESCE(SUM(runs), 0) FROM dead_causes").fetchone()[0],
         next_fire=instant(due[1]) if due else None,
@@ -63,6 +65,17 @@ def engine_counts(connection: sqlite3.Connection, now: datetime) -> EngineCounts
         recent_breaches=_breaches_since(connection, to_us(now - RECENTLY)),
         clock_ahead=_clock_ahead(connection, now),
     )
+
+
+def _open_requests(connection: sqlite3.Connection) -> tuple[int, datetime | None]:
+    """Return the number of open requests, and when the oldest was opened. Keys increase with that time."""
+    count, key = connection.execute(
+        "SELECT COUNT(*), MIN(key) FROM requests INDEXED BY requests_open WHERE status = 'open'"
+    ).fetchone()
+    if key is None:
+        return 0, None
+    (created,) = connection.execute("SELECT created_at FROM requests WHERE key = ?", (key,)).fetchone()
+    return count, instant(created)
 
 
 def _failed_since(connection: sqlite3.Connection, since: int) -> int:
