@@ -46,6 +46,9 @@ class EventKind(StrEnum):
     RUN_PAUSED = "run.paused"
     RUN_CANCELLING = "run.cancelling"
     RUN_FINISHED = "run.finished"
+    RUN_ENDING = "run.ending"  # a handler of its end begins
+    RUN_HANDLER_FINISHED = "run.handler_finished"
+    RUN_HANDLERS_SKIPPED = "run.handlers_skipped"  # an operator cancelled them
     RUN_REDRIVEN = "run.redriven"
     RUN_DISCARDED = "run.discarded"
     RUN_WARNING = "run.warning"
@@ -111,6 +114,9 @@ NO_DECISIONS = frozenset(
         EventKind.BACKFILL_FINISHED,
         EventKind.RUN_STARTED,
         EventKind.RUN_WARNING,
+        EventKind.RUN_ENDING,
+        EventKind.RUN_HANDLER_FINISHED,
+        EventKind.RUN_HANDLERS_SKIPPED,
         EventKind.NODE_STARTED,
         EventKind.NODE_COMPLETED,
         EventKind.NODE_FAILED,
@@ -144,6 +150,7 @@ DETAILS = frozenset(
     {
         EventKind.WORKSPACE_LOADED,
         EventKind.RUN_STARTED,
+        EventKind.RUN_ENDING,
         EventKind.NODE_STARTED,
         EventKind.NODE_COMPLETED,
         EventKind.NODE_INTERRUPTED,

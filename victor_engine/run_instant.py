@@ -72,8 +72,12 @@ ENVIRONMENT = {
     "VICTOR_TRIGGER": "trigger",
     "VICTOR_SCHEDULE": "schedule",
     "VICTOR_PERIOD": "period",
+    "VICTOR_STATUS": "status",
+    "VICTOR_ERROR": "error",
+    "VICTOR_ERROR_TYPE": "error_type",
+    "VICTOR_ERROR_NODE": "error_node",
 }
-"""The environment variables of a command, with the keys of the instant."""
+"""The environment variables of a command, with the keys of the instant. The last four are those of handlers of an end."""
 
 
 def environ_of(instant: Mapping[str, Any]) -> dict[str, str]:

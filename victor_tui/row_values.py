@@ -14,6 +14,7 @@ from victor_engine.api import (
     RequestInfo,
     RunInfo,
     ScheduleInfo,
+    handler_text,
     request_refused,
 )
 from victor_tui.text import duration
@@ -100,6 +101,8 @@ def row_why(row: Any, now: datetime) -> str:
 
 def run_why(run: RunInfo, now: datetime) -> str:
     """Return why a run is in its status."""
+    if run.handler:
+        return f"{run.id} is {run.status}: it executes {handler_text(run)}."
     if run.error is not None:
         node = f" in {run.error.node_id}" if run.error.node_id else ""
         return f"{run.id} is {run.status}{node}: {run.error.type}: {run.error.message}"

@@ -79,6 +79,8 @@ def with_key(place: str, key: str, value: Any) -> tuple[dict[str, Any], dict[str
         return node, {"execution": {key: value}}
     if place == "input of a workflow":
         return node, {"inputs": {"i": {key: value}}}
+    if place == "on_failure, on_cancel, finally":
+        return node, {"finally": {"nodes": [{"id": "f", "type": "compute"}], key: value}}
     if place == "test of a workflow":
         return node, {"tests": {"t": {key: value}}}
     if place == "member of a team":

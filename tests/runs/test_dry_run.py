@@ -146,3 +146,31 @@ async def test_the_real_run_goes_the_same_way(tmp_path: Path) -> None:
         }
         inputs = {call.node_id: dict(call.inputs) for call in work.calls}
         assert inputs == {step.node: step.inputs for step in found.steps if step.action == "execute"}
+
+
+async def test_the_handlers_of_the_end_are_walked_and_see_the_error() -> None:
+    text = """
+workflows:
+  w:
+    nodes:
+      - {id: a, type: compute, handler: h}
+    on_failure:
+      - {id: tell, type: compute, handler: h, inputs: {why: $run.error}}
+    finally:
+      - {id: unlock, type: transform, transform: "ended = $run.status"}
+"""
+    found = await dry(
+        text, a={"error": {"type": "DiskError", "message": "full"}}, tell={"error": {"type": "E"}}
+    )
+    assert (found.status, found.error and found.error.message) == ("failed", "full")
+    assert way(found) == [
+        ("a", "execute"),
+        ("a", "fail"),
+        ("tell", "execute"),
+        ("tell", "fail"),
+        ("unlock", "compute"),
+    ]
+    assert found.steps[2].inputs == {"why": "full"}
+    assert found.state == {"table": "t", "ended": "failed"}
+    assert found.warnings[0].startswith("on_failure failed: ")
+    assert way(await dry(text)) == [("a", "execute"), ("unlock", "compute")]

@@ -94,12 +94,14 @@ from victor_engine.api.request_text import (
     way_text,
 )
 from victor_engine.api.roles import Role, shown_roles
+from victor_engine.api.run_text import handler_failures, handler_text
 from victor_engine.api.runs import (
     AttemptInfo,
     DeadLetterGroup,
     GraphEdge,
     GraphInfo,
     GraphNode,
+    HandlerFailure,
     LogLine,
     NodeOverride,
     NodeState,
@@ -256,6 +258,7 @@ __all__ = [
     "GraphEdge",
     "GraphInfo",
     "GraphNode",
+    "HandlerFailure",
     "HandoverInfo",
     "LogLine",
     "LogTail",
@@ -331,6 +334,8 @@ __all__ = [
     "backfill_refusal",
     "counted_text",
     "first_line",
+    "handler_failures",
+    "handler_text",
     "held_text",
     "is_held",
     "is_self_approved",

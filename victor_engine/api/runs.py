@@ -14,6 +14,13 @@ from victor_engine.domain.statuses import AttemptStatus, NodeStatus, RunStatus
 TriggerKind = Literal["schedule", "manual", "upstream", "api", "rerun", "backfill", "parent"]
 
 
+class HandlerFailure(Struct, frozen=True):
+    """The failure of a handler of the end of a run: `on_failure`, `on_cancel` or `finally`."""
+
+    handler: str
+    error: ErrorInfo
+
+
 class RunInfo(Struct, frozen=True, omit_defaults=True):
     """One run in a list. Its `revision` increases with each change by an operator or migration."""
 
@@ -46,6 +53,9 @@ class RunInfo(Struct, frozen=True, omit_defaults=True):
     dead_letter: bool = False  # failed, and needs a decision
     quarantine: str = ""  # why it is paused until an operator continues it; empty if it is not quarantined
     breach: str = ""  # the expectation of its schedule that it did not meet
+    ends_as: str = ""  # its final status, while handlers of its end are executed
+    handler: str = ""  # the handler of its end that is executed: on_failure, on_cancel or finally
+    handler_failures: tuple[HandlerFailure, ...] = ()  # they do not change its status
     deprecated: str | None = (
         None  # notice of its deprecated version; only of unfinished runs and dead letters
     )
@@ -58,6 +68,7 @@ class GraphNode(Struct, frozen=True, omit_defaults=True):
     type: str
     name: str
     detail: str = ""  # role, tool, condition: one line
+    handler: str = ""  # the end handler that contains it: on_failure, on_cancel or finally
 
 
 class GraphEdge(Struct, frozen=True, omit_defaults=True):

@@ -236,7 +236,7 @@ def _print_event(event: EventInfo) -> None:
     parts = [f"{event.at.astimezone():%H:%M:%S}", "", event.kind]
     if event.node_id:
         parts.append(event.node_id)
-    for key in ("branch", "type", "message", "outcome", "status"):
+    for key in ("handler", "branch", "type", "message", "outcome", "status"):
         if isinstance(event.data.get(key), str):
             parts.append(f"{key}={event.data[key]}")
     print_line(" ".join(parts))

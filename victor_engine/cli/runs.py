@@ -15,6 +15,8 @@ from victor_engine.api import (
     RunInstant,
     RunQuery,
     UsageInfo,
+    handler_failures,
+    handler_text,
 )
 from victor_engine.cli import run_actions, run_again, run_statistics
 from victor_engine.cli.logs import logs
@@ -64,8 +66,13 @@ def list_(
             took = span((end - r.started_at).total_seconds()) if r.started_at else "-"
             version = f"{r.version} !" if r.deprecated else r.version
             now_at = (
-                r.quarantine or r.waits_for or ", ".join(r.current) or (r.error.message if r.error else "")
+                r.quarantine
+                or r.waits_for
+                or ", ".join(r.current)
+                or (r.error.message if r.error else "")
+                or "; ".join(handler_failures(r))
             )
+            now_at = ": ".join(filter(None, (handler_text(r), now_at)))
             rows.append(
                 (
                     r.id,
@@ -118,6 +125,10 @@ def show(ctx: click.Context, run: str, as_json: bool) -> None:
             print_line(f"{r.trigger} of {r.parent_run}")
         if r.quarantine:
             print_line(r.quarantine)
+        if r.handler:
+            print_line(f"executes {handler_text(r)}")
+        for line in handler_failures(r):
+            print_line(line)
         if r.waits_for:
             print_line(f"waiting for {r.waits_for}")
         if r.deprecated:

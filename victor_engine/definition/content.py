@@ -10,6 +10,7 @@ from typing import Any
 from semver import Version
 
 from victor_engine import jsonio
+from victor_engine.definition.graph import handler_of
 from victor_engine.definition.limits import CircuitBreaker, Constraints, RetryPolicy
 from victor_engine.definition.model import (
     ConditionNode,
@@ -61,7 +62,11 @@ def definition_to_content(definition: WorkflowDefinition) -> dict[str, Any]:
     if metadata:
         content["metadata"] = plain_tree(metadata)
     content.update(plain_tree(definition.extra))
-    content["nodes"] = [node_to_content(node) for node in definition.nodes.values()]
+    of = handler_of(definition)
+    content["nodes"] = [node_to_content(node) for node in definition.nodes.values() if node.id not in of]
+    for key, handler in definition.handlers.items():
+        inside = [node_to_content(definition.nodes[node]) for node in handler.nodes]
+        content[key] = {"start": handler.start, "timeout": handler.timeout_seconds, "nodes": inside}
     return content
 
 

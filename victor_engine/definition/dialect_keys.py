@@ -152,8 +152,14 @@ RESERVED_IDS = ("human", "errors", "end", "END", "__end__", "__start__", "ctx", 
 """Ids that new nodes must not have, because they have another meaning: `human` and `errors` are records of the engine,
 `end` ends a branch, `ctx` and `state` are the whole state in expressions."""
 
+END_HANDLERS = ("on_failure", "on_cancel", "finally")
+"""The graphs of a workflow that are executed at the end of a run, in the order of their execution."""
+
+END_HANDLER = frozenset({"nodes", "start", "timeout", "timeout_seconds"})
+
 WORKFLOW = frozenset(
     [
+        *END_HANDLERS,
         "description",
         "version",
         "nodes",

@@ -246,6 +246,19 @@ _INPUTS: dict[str, Any] = {
     ],
 }
 """The schema of `inputs:` of a workflow, which `definition.input_reader` reads."""
+_END_HANDLER: dict[str, Any] = {
+    "type": ["array", "object"],
+    "description": "A graph that is executed at the end of a run: a list of nodes, or nodes and timeout",
+    "items": {"$ref": "#/$defs/node"},
+    "properties": {
+        "nodes": {"type": ["array", "object"], "items": {"$ref": "#/$defs/node"}},
+        "start": {"type": "string"},
+        "timeout": _DURATION,
+        "timeout_seconds": _DURATION,
+    },
+    "required": ["nodes"],
+    "additionalProperties": False,
+}
 
 
 def dialect_schema() -> dict[str, Any]:
@@ -255,6 +268,7 @@ def dialect_schema() -> dict[str, Any]:
     )
     workflow |= {
         "nodes": {"type": ["array", "object"], "items": {"$ref": "#/$defs/node"}},
+        **dict.fromkeys(dialect_keys.END_HANDLERS, _END_HANDLER),
         "schedule": SCHEDULE,
         "execution": {"type": "object", "properties": dict.fromkeys(sorted(dialect_keys.EXECUTION), True)},
         "inputs": _INPUTS,

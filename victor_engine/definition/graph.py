@@ -72,12 +72,20 @@ def wait_text(node: WaitNode) -> str:
     return f"{(node.http or {}).get('method', 'GET')} {(node.http or {}).get('url', '')}"
 
 
+def handler_of(definition: WorkflowDefinition) -> dict[str, str]:
+    """Return the end handler of each node that is in one."""
+    return {node: key for key, handler in definition.handlers.items() for node in handler.nodes}
+
+
 def graph_info(definition: WorkflowDefinition) -> GraphInfo:
     """Return the graph as it is drawn: nodes in declared order, edges with their labels and kinds."""
+    of = handler_of(definition)
     return GraphInfo(
         start=definition.start,
         nodes=tuple(
-            GraphNode(id=node.id, type=node.type, name=node.name, detail=detail(node))
+            GraphNode(
+                id=node.id, type=node.type, name=node.name, detail=detail(node), handler=of.get(node.id, "")
+            )
             for node in definition.nodes.values()
         ),
         edges=tuple(
@@ -89,5 +97,6 @@ def graph_info(definition: WorkflowDefinition) -> GraphInfo:
 
 
 def reachable(definition: WorkflowDefinition) -> frozenset[str]:
-    """Return all nodes that a run can reach."""
-    return frozenset({definition.start}) | reaches(definition, definition.start)
+    """Return all nodes that a run can reach, in its body or in a handler of its end."""
+    starts = (definition.start, *(handler.start for handler in definition.handlers.values()))
+    return frozenset(starts).union(*(reaches(definition, start) for start in starts))

@@ -20,10 +20,10 @@ from victor_engine.definition.model import (
     Node,
     SubWorkflowNode,
     TeamNode,
-    WaitNode,
     WorkflowDefinition,
 )
-from victor_engine.definition.nodes.node_reader import read_node
+from victor_engine.definition.nodes.end_handlers import read_handlers
+from victor_engine.definition.nodes.node_list import read_nodes
 from victor_engine.definition.problem_messages import raise_for
 from victor_engine.definition.reader import Problems, Reader
 from victor_engine.definition.yaml_document import Document, YamlError, parse, plain_tree
@@ -144,7 +144,7 @@ def _read_document(
         else:
             # A library of shared nodes for $ref has no workflow, but its errors are reported.
             top.unknown(dialect_keys.TOP, dialect_keys.WORKFLOW_PASSED_THROUGH)
-            _read_nodes(top, problems)
+            read_nodes(top, problems, {})
         return
     top.unknown(dialect_keys.TOP, dialect_keys.WORKFLOW_PASSED_THROUGH | {"imports", "includes", "x-common"})
     workflows = document.data.get("workflows")
@@ -217,8 +217,10 @@ def build_workflow(
 ) -> tuple[WorkflowDefinition | None, dict[str, Reader]]:
     """Return the definition of a mapping, and the reader of each node for later checks."""
     extra = reader.unknown(dialect_keys.WORKFLOW, dialect_keys.WORKFLOW_PASSED_THROUGH)
-    nodes, readers, contents = _read_nodes(reader, problems)
-    if not nodes:
+    body = read_nodes(reader, problems, {})
+    handlers = read_handlers(reader, problems, body)
+    nodes, readers = body.nodes | handlers.list.nodes, body.readers | handlers.list.readers
+    if not body.nodes:
         if not reader.data.get("nodes"):
             problems.error(reader.place(), f"workflow {name!r} has no nodes", "Add a nodes: list")
         return None, readers
@@ -250,7 +252,7 @@ def build_workflow(
         nodes = {key: _with_strategy(node, strategy) for key, node in nodes.items()}
     start = reader.first("start_node", "start", "entry_point")
     content: dict[str, Any] = plain_tree(reader.data)
-    content["nodes"] = contents
+    content |= {"nodes": body.contents, **handlers.contents}
     if version is not None:
         content["version"] = version
         metadata["version"] = version
@@ -264,6 +266,7 @@ def build_workflow(
             description=reader.text("description").strip(),
             version=version,
             nodes=nodes,
+            handlers=handlers.found,
             start_node=reader.text(start) if start else None,
             max_execution_timeout_seconds=_limit(
                 reader, execution, "max_execution_timeout_seconds", "max_timeout_seconds"
@@ -318,68 +321,6 @@ def _whole(reader: Reader, execution: Reader | None, name: str, least: int) -> i
     if direct is not None or execution is None:
         return direct
     return execution.whole(name, None, least=least)
-
-
-def _read_nodes(
-    reader: Reader, problems: Problems
-) -> tuple[dict[str, Node], dict[str, Reader], list[dict[str, Any]]]:
-    raw = reader.data.get("nodes")
-    nodes: dict[str, Node] = {}
-    readers: dict[str, Reader] = {}
-    contents: list[dict[str, Any]] = []
-    if isinstance(raw, Mapping):
-        raw = [{"id": key, **value} if isinstance(value, Mapping) else value for key, value in raw.items()]
-    if raw is not None and not isinstance(raw, list):
-        reader.wrong("nodes", "a list of nodes")
-        return nodes, readers, contents
-    for index, item in enumerate(raw or []):
-        path = (*reader.path, "nodes", index)
-        document = reader.document
-        if not isinstance(item, Mapping):
-            problems.error(document.place(path), f"node {index + 1} must be a mapping")
-            continue
-        if "$ref" in item:
-            from victor_engine.definition.include import resolve_reference
-
-            resolved = resolve_reference(item, path, document, problems)
-            if resolved is None:
-                continue
-            item = resolved
-        label = f"node {item['id']!r}" if isinstance(item.get("id"), str) else f"node {index + 1}"
-        node_reader = Reader(item, path, document, problems, label)
-        if not isinstance(item.get("id"), str | int) or item.get("id") == "":
-            problems.error(node_reader.place(), f"{label} has no id", "Add: id: <name>")
-            continue
-        if isinstance(item["id"], bool):
-            problems.error(
-                node_reader.place("id"),
-                f"node {index + 1} has the id {node_reader.source_text('id')}, which YAML reads as a boolean",
-                "Put it in quotes, here and in each reference to it",
-            )
-            continue
-        node = read_node(node_reader)
-        node_id = str(item["id"])
-        if node_id in readers:
-            first = readers[node_id].place("id")
-            problems.error(
-                node_reader.place("id"), f"the node id {node_id!r} is used twice (first in line {first[0]})",
-                "Give one of them another id",
-            )  # fmt: skip
-            continue
-        readers[node_id] = node_reader
-        if node is not None:
-            nodes[node_id] = node
-            contents.append(_content(item, node))
-    return nodes, readers, contents
-
-
-def _content(item: Mapping[str, Any], node: Node) -> dict[str, Any]:
-    content: dict[str, Any] = plain_tree(item)
-    if isinstance(node, WaitNode) and node.until is not None:
-        content["until"] = node.until  # YAML reads 10:30 without quotes as a number
-    elif isinstance(node, SubWorkflowNode) and node.version is not None:
-        content["version"] = node.version  # YAML reads 1.10 as the number 1.1
-    return content
 
 
 def load_workflow_from_yaml(text_or_path: str | Path) -> dict[str, WorkflowDefinition]:

@@ -14,6 +14,7 @@ from victor_engine.definition.inputs import Inputs
 from victor_engine.definition.limits import NO_CONSTRAINTS, CircuitBreaker, Constraints, RetryPolicy
 from victor_engine.definition.node_parts import Branch as Branch
 from victor_engine.definition.node_parts import Choice as Choice
+from victor_engine.definition.node_parts import EndHandler as EndHandler
 from victor_engine.definition.node_parts import TeamMember as TeamMember
 from victor_engine.reserved import is_reserved
 
@@ -310,15 +311,17 @@ NODE_TYPES: dict[str, type[Node]] = {
 class WorkflowDefinition:
     """One definition of a workflow: the nodes in declared order, the start, the limits.
 
-    `content` is the mapping of the dialect that it was read from, with `$ref` resolved. It is stored, shown,
-    compared and read again (`definition_from_content`). For a definition that is built in Python, it is derived
-    (`definition_to_content`). `metadata` has the free-form metadata of the file, and its `schedule` and `version`.
+    `nodes` includes the nodes of `handlers`, after the others. `content` is the mapping of the dialect that it was read
+    from, with `$ref` resolved. It is stored, shown, compared and read again (`definition_from_content`). For a
+    definition that is built in Python, it is derived (`definition_to_content`). `metadata` has the free-form metadata
+    of the file, and its `schedule` and `version`.
     """
 
     name: str
     description: str = ""
     version: str | None = None
     nodes: Mapping[str, Node] = field(default_factory=dict)
+    handlers: Mapping[str, EndHandler] = field(default_factory=dict)
     start_node: str | None = None
     max_execution_timeout_seconds: float | None = None
     default_node_timeout_seconds: float | None = None

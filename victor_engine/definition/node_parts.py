@@ -29,6 +29,19 @@ class Choice:
     style: str = ""
 
 
+DEFAULT_HANDLER_SECONDS = 600.0
+"""The time limit of an end handler, if the author gives none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndHandler:
+    """A graph that is executed at the end of a run: its first node, its nodes, and its limit of active time."""
+
+    start: str
+    nodes: tuple[str, ...]
+    timeout_seconds: float = DEFAULT_HANDLER_SECONDS
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeamMember:
     """One agent of a team."""

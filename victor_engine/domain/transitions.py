@@ -21,7 +21,7 @@ class RunCommand(StrEnum):
     RESUME = "resume"
     """Continue a paused run, or undo a pause."""
     CANCEL = "cancel"
-    """Stop the run. A second time: force-kill its active work."""
+    """Stop the run. A second time: force-kill its active work, and skip the handlers of its end."""
     RETRY = "retry"
     """Continue from the node at which the run stopped."""
     REDRIVE = "redrive"

@@ -9,11 +9,13 @@ from victor_engine import jsonio
 from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.graph_walk.effects import Position, StepHistory
 from victor_engine.runs import transitions
+from victor_engine.runs.endings import with_facts
 from victor_engine.runs.run_record import RunRecord, history_from_rows, waiting_attempts
 from victor_engine.store.db import Tx, actor_from_json
 from victor_engine.store.repositories import attempt_rows, run_rows, runs
 from victor_engine.store.runs import node_overrides
 from victor_engine.store.state import run_state_sized
+from victor_engine.store.stored_ending import ending_from
 from victor_engine.store.stored_position import position_of
 
 LoadDefinition = Callable[[sqlite3.Connection, int], tuple[WorkflowDefinition, str]]
@@ -72,6 +74,9 @@ class RunLoader:
         definition, version = self.definition(connection, row.ref.definition_id)
         position = Position.from_data(position_of(connection, key))
         state, state_bytes = run_state_sized(connection, key)
+        ending = ending_from(row.ending)
+        if ending.status:
+            state = with_facts(state, ending.status, ending.error)
         return RunRecord(
             ref=row.ref,
             definition=definition,
@@ -87,6 +92,7 @@ class RunLoader:
             history=history(connection, key, position, definition) if row.started else {},
             overrides=node_overrides(row.overrides),
             waiting=waiting_attempts(connection, key),
+            ending=ending,
         )
 
 

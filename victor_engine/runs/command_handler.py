@@ -29,7 +29,8 @@ from victor_engine.runs.commands import (
     decide_retry,
     decide_status,
 )
-from victor_engine.runs.conflicts import refuse_question, why_no_dead_letter
+from victor_engine.runs.conflicts import refuse_ending, refuse_question, why_no_dead_letter
+from victor_engine.runs.endings import skips_handlers
 from victor_engine.runs.overrides import check_override
 from victor_engine.runs.redrive import Target, path_of, redrive
 from victor_engine.runs.run_plans import Expect
@@ -39,6 +40,7 @@ from victor_engine.store.repositories import attempt_rows, attempts, runs, suspe
 from victor_engine.store.repositories.deadletters import remove_dead_letter
 from victor_engine.store.repositories.run_rows import StoredRun
 from victor_engine.store.runs import node_overrides, run_key
+from victor_engine.store.stored_ending import ending_from
 from victor_engine.store.stored_position import position_of
 from victor_engine.versioning.stored_migrations import Load
 
@@ -105,6 +107,8 @@ class Handler:
 
     def _status(self, tx: Tx, stored: StoredRun, command: Pause | Resume | Cancel, actor: Actor) -> Outcome:
         change = decide_status(stored, command)
+        if isinstance(command, Cancel) and skips_handlers(stored.status, ending_from(stored.ending)):
+            runs.skip_handlers(tx, stored.key)
         runs.set_status(tx, stored.key, change.status)
         _event(tx, stored, change.kind, actor, _noted({}, command.note))
         return Outcome(stored.ref, change.status, stored.priority)
@@ -124,6 +128,7 @@ class Handler:
     def _redrive(
         self, tx: Tx, stored: StoredRun, command: Redrive, actor: Actor, load: Load | None
     ) -> Outcome:
+        refuse_ending(stored)
         new_id = stored.definition_id
         if command.version is not None:
             new_id = self._resolve(tx, stored.workflow, command.version).definition_id

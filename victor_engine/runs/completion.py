@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from enum import Enum, unique
 from typing import Any
 
 from victor_engine.api import FINAL_RUN_STATUSES, Actor
+from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.errors import VictorError
 from victor_engine.events import EventKind
 from victor_engine.people.requests import withdraw_requests
-from victor_engine.runs import transitions
+from victor_engine.runs import endings, transitions
 from victor_engine.runs.child_runs import ChildRuns
+from victor_engine.runs.claims import LoadDefinition
 from victor_engine.runs.transitions import RunEnd, RunRef
 from victor_engine.store.db import Store, Tx, actor_from_json
 from victor_engine.store.queries.events import last_of_run
-from victor_engine.store.repositories import runs
+from victor_engine.store.repositories import run_rows, runs
+from victor_engine.store.stored_ending import ending_from
 from victor_engine.work.attempt_log import LogWriter
 
 OnCompletion = Callable[[Tx, RunRef, str], Any]
@@ -33,8 +37,20 @@ OnFinished = Callable[[str | None, Any], None]
 _ENDED = {"cancelled": "was cancelled"}
 
 
+@unique
+class _Effect(Enum):
+    """The effect of the transition that ends a run, its body or a handler of its end."""
+
+    NONE = "none"  # it has ended before
+    CONTINUES = "continues"  # a handler of its end follows
+    ENDED = "ended"
+
+
 class Completion:
-    """Ends runs. `commit` commits each end of a run."""
+    """Ends runs. `commit` commits each end of a run.
+
+    `claim_again` queues a run of a key and a priority, whose handlers of its end are to be executed.
+    """
 
     def __init__(
         self,
@@ -42,6 +58,8 @@ class Completion:
         log_writer: LogWriter,
         children: ChildRuns,
         run_completed: Callable[[int], None],
+        claim_again: Callable[[int, int], None],
+        definition: LoadDefinition,
         before_completion: BeforeCompletion,
         on_completion: OnCompletion,
         on_finished: OnFinished,
@@ -50,6 +68,8 @@ class Completion:
         self._log_writer = log_writer
         self._children = children
         self._run_completed = run_completed
+        self._claim_again = claim_again
+        self._definition = definition
         self._before_completion = before_completion
         self._on_completion = on_completion
         self._on_finished = on_finished
@@ -57,7 +77,9 @@ class Completion:
     def commit(
         self, run: RunRef, end: RunEnd, *, opened: bool, last: Callable[[Tx], None] | None = None
     ) -> asyncio.Future[Any]:
-        """Commit the end of a run. Its observers are notified after the commit, even if the caller no longer waits.
+        """Commit the end of a run, or of a part of it after which a handler of its end follows.
+
+        The observers are notified after the commit, even if the caller no longer waits.
 
         Args:
             run: The run.
@@ -67,31 +89,57 @@ class Completion:
             last: Writes the last step of the run in the same transition.
         """
 
-        def transition(tx: Tx) -> tuple[bool, Any]:
+        def transition(tx: Tx) -> tuple[_Effect, Any]:
             self._before_completion(tx, run)
-            if opened and runs.lock(tx, run.key).status in FINAL_RUN_STATUSES:
-                return False, None  # a concurrent cancellation has already ended it
+            definition = self._with_handlers(tx, run)
+            if definition is not None:
+                tx.apart()
+            if opened or definition is not None:
+                stored = runs.lock(tx, run.key)
+                if stored.status in FINAL_RUN_STATUSES:
+                    return _Effect.NONE, None  # a concurrent cancellation has already ended it
+                if end.status == "cancelled" and ending_from(stored.ending).continues:
+                    # The cancellation that ended the body of the run does not end its handlers.
+                    transitions.end_live_attempts(tx, run, "interrupted")
+                    return _Effect.CONTINUES, stored.priority
             if last is not None:
                 last(tx)
             if opened:
                 transitions.end_live_attempts(tx, run, "cancelled")
                 reason = f"the run {_ENDED.get(end.status, 'has ' + end.status)}"
                 withdraw_requests(tx, run.key, reason, actor=_canceller(tx, run, end))
-            transitions.finish(tx, run, end)
-            return True, self._on_completion(tx, run, end.status)
+            final: RunEnd | None = end
+            if definition is not None:
+                tx.flush()
+                final = endings.proceed(tx, run, definition, end)
+            if final is None:
+                return _Effect.CONTINUES, run_rows.status_and_priority(tx, run.key)[1]
+            transitions.finish(tx, run, final)
+            return _Effect.ENDED, self._on_completion(tx, run, final.status)
 
         commit = self._store.persist(transition, plain=not opened)
         commit.add_done_callback(lambda done: self._committed(run, done))
         return commit
 
-    def _committed(self, run: RunRef, done: asyncio.Future[tuple[bool, Any]]) -> None:
+    def _committed(self, run: RunRef, done: asyncio.Future[tuple[_Effect, Any]]) -> None:
         if done.cancelled() or done.exception() is not None:
             return
-        first, ending = done.result()
+        effect, result = done.result()
+        if effect is _Effect.CONTINUES:
+            self._claim_again(run.key, result)
+            return
         self._run_completed(run.key)
         self._children.notify_ended(run.key)
-        if first:
-            self._on_finished(run.schedule_id, ending)
+        if effect is _Effect.ENDED:
+            self._on_finished(run.schedule_id, result)
+
+    def _with_handlers(self, tx: Tx, run: RunRef) -> WorkflowDefinition | None:
+        """Return the definition of a run if it has handlers of its end. One that cannot be read has none."""
+        try:
+            definition, _ = self._definition(tx.connection, run.definition_id)
+        except VictorError:
+            return None
+        return definition if definition.handlers else None
 
     async def finish(self, run: RunRef, end: RunEnd, *, opened: bool) -> None:
         """End a run. Return after the commit."""

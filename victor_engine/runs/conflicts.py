@@ -9,7 +9,8 @@ from victor_engine.events import EventKind
 from victor_engine.runs.transitions import RunRef
 from victor_engine.store.db import Tx, actor_from_json
 from victor_engine.store.queries.events import last_change_of_run, last_of_run
-from victor_engine.store.repositories.run_rows import status_of
+from victor_engine.store.repositories.run_rows import StoredRun, status_of
+from victor_engine.store.stored_ending import ending_from
 
 
 def last_change(tx: Tx, run_key: int) -> str:
@@ -37,6 +38,16 @@ def check_revision(tx: Tx, ref: RunRef, now: int, seen: int | None) -> None:
         raise ConflictError(
             f"run {ref.id} has changed since you read it ({last_change(tx, ref.key)}); read it again, then retry",
             revision=now,
+        )
+
+
+def refuse_ending(stored: StoredRun) -> None:
+    """Raise ConflictError if handlers of the end of a run are to be executed."""
+    ending = ending_from(stored.ending)
+    if ending.status:
+        raise ConflictError(
+            f"run {stored.id} executes {ending.handlers[0]} before it is {ending.status}; wait for its end, or cancel it "
+            "to skip the rest"
         )
 
 

@@ -7,6 +7,7 @@ given answer ends the dry run.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -32,9 +33,10 @@ from victor_engine.graph_walk.effects import (
     StepHistory,
 )
 from victor_engine.graph_walk.waits import Wait, WaitEnd
-from victor_engine.graph_walk.walk import Walk
+from victor_engine.graph_walk.walk import Walk, WalkResult
 from victor_engine.people.answers import Decision
 from victor_engine.people.questions import build_ask
+from victor_engine.runs.endings import handlers_for, with_facts, without_facts
 from victor_engine.secretrefs import shown
 from victor_engine.work.calls import NodeCall, RunIdentity
 from victor_engine.work.evaluation import Evaluator
@@ -118,6 +120,7 @@ async def dry_run(
     try:
         result = await walk.run(position, reached)
         status, error = result.status, result.error
+        reached = await _handled(walk, position, reached, result, effects)
     except _StopError as stop:
         stops = str(stop)
     finally:
@@ -132,6 +135,20 @@ async def dry_run(
         error,
         stops,
     )
+
+
+async def _handled(
+    walk: Walk, position: Position, state: dict[str, Any], end: WalkResult, effects: _DryEffects
+) -> dict[str, Any]:
+    """Walk through the handlers of an end. Return the state. A failure of a handler is a warning."""
+    for key in handlers_for(walk.definition, end.status):
+        seen = with_facts(state, end.status, end.error)
+        handler = walk.definition.handlers[key]
+        result = await walk.run(replace(position, frontier=[handler.start]), seen)
+        if result.error is not None:
+            effects.warnings.append(f"{key} {result.status}: {result.error.message}")
+        state = without_facts(seen)
+    return state
 
 
 def _check_mocks(definition: WorkflowDefinition, mocks: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from victor_engine.runs.quarantine import Quarantine
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.repositories import attempt_rows, run_rows, runs
 from victor_engine.store.repositories.run_rows import Unfinished
+from victor_engine.store.stored_ending import ending_from
 from victor_engine.work.process import end_process_group
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class Recovery:
         if begun:
             await self._store.persist(mark)
         for each in unfinished:
-            if each.status == "cancelling":
+            if each.status == "cancelling" and not ending_from(each.ending).continues:
                 await self._control.end_cancelled(each.ref, 0.0)
             elif each.status == "pausing":
                 continue

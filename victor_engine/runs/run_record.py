@@ -17,6 +17,7 @@ from victor_engine.graph_walk.effects import NO_HISTORY, Done, Position, StepHis
 from victor_engine.runs.transitions import RunRef
 from victor_engine.store.patch import Patch
 from victor_engine.store.repositories.attempt_rows import waiting
+from victor_engine.store.stored_ending import UNDECIDED, Ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,19 @@ class RunRecord:
     history: dict[tuple[str, int], StepHistory] = field(default_factory=dict)
     waiting: dict[tuple[str, int], WaitingAttempt] = field(default_factory=dict)
     overrides: dict[str, NodeOverride] = field(default_factory=dict)
+    ending: Ending = UNDECIDED
+
+    def active_limit(self, seconds: float) -> tuple[str, float | None, float]:
+        """Return the active part of the run, its limit of active time, and its active time, in seconds.
+
+        Args:
+            seconds: The active time of the run. Its part is the run, or a handler of its end.
+        """
+        if not self.ending.status:
+            return "the run", self.definition.max_execution_timeout_seconds, seconds
+        current = self.ending.handlers[0]
+        limit = self.definition.handlers[current].timeout_seconds
+        return current, limit, seconds - self.ending.spent / 1_000_000
 
 
 def history_from_rows(

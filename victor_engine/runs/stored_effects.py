@@ -22,6 +22,7 @@ from victor_engine.people.requests import withdraw_requests
 from victor_engine.reserved import RUN
 from victor_engine.runs import breakers, transitions
 from victor_engine.runs.attempt_context import AttemptContext
+from victor_engine.runs.endings import without_facts
 from victor_engine.runs.evaluation_note import Note
 from victor_engine.runs.external_waits import ExternalWaits, RunPausedError, RunServices
 from victor_engine.runs.overrides import with_overrides
@@ -91,13 +92,13 @@ class EmbeddedEffects(ExternalWaits):
             raise RunPausedError
 
     def left(self) -> float | None:
-        limit = self.record.definition.max_execution_timeout_seconds
-        return None if limit is None else max(0.0, limit - self.stopwatch.seconds)
+        _, limit, active = self.record.active_limit(self.stopwatch.seconds)
+        return None if limit is None else max(0.0, limit - active)
 
     def overrun(self) -> str | None:
-        limit = self.record.definition.max_execution_timeout_seconds
-        if limit is not None and self.stopwatch.seconds >= limit:
-            return f"the run has been active for {self.stopwatch.seconds:.0f} s, and its limit is {limit:g} s"
+        name, limit, active = self.record.active_limit(self.stopwatch.seconds)
+        if limit is not None and active >= limit:
+            return f"{name} has been active for {active:.0f} s, and its limit is {limit:g} s"
         return None
 
     def warn(self, node_id: str, message: str, **data: Any) -> None:
@@ -181,8 +182,8 @@ class EmbeddedEffects(ExternalWaits):
         left, run_ends = self.left(), False
         if left is not None and (allowed is None or left < allowed):
             allowed, run_ends = left, True
-            whole = self.record.definition.max_execution_timeout_seconds
-            reason = f"{step.key}: the run reached its limit of {whole:g} s of active time"
+            name, whole, _ = self.record.active_limit(self.stopwatch.seconds)
+            reason = f"{step.key}: {name} reached its limit of {whole:g} s of active time"
         if call.state is None and getattr(invoker, "wants_state", False):
             seen = {key: value for key, value in self.record.state.items() if key != RUN}
             call = replace(call, state=seen)
@@ -275,7 +276,7 @@ class EmbeddedEffects(ExternalWaits):
         self._patched += len(patch) if patch else 0
         if self._patched <= max(SNAPSHOT_BYTES, self._snapshot_size):
             return None
-        state = dict(self.record.state)
+        state = without_facts(self.record.state) if self.record.ending.status else dict(self.record.state)
         done.patch.apply(state)
         self._patched = 0
 

@@ -112,6 +112,8 @@ class RunSupervisor:
             self.log_writer,
             self.children,
             self.slots.run_completed,
+            lambda key, priority: self.enqueue(key, priority, again=True),
+            self.loader.definition,
             before_completion,
             on_completion,
             on_finished,
@@ -248,7 +250,7 @@ class RunSupervisor:
                 return  # the end was committed with the last step; a later cancellation has no effect
             if result is None:
                 return
-            if result.status == "failed" and self._may_retry(record, result):
+            if result.status == "failed" and not record.ending.status and self._may_retry(record, result):
                 await self._rerun(record, result)
                 continue
             spent = int(effects.stopwatch.seconds * 1_000_000)
@@ -323,7 +325,9 @@ class RunSupervisor:
             if new is not None:
                 return new
         record = await self.store.read(lambda connection: self.loader.load(connection, key))
-        if record.status in ("queued", "running") and not await self.store.persist(
+        handles = record.ending.continues
+        starts = record.status == "queued" or (record.status == "running" and not handles)
+        if starts and not await self.store.persist(
             lambda tx: transitions.start(tx, record.ref, record.started)
         ):
             record = await self.store.read(lambda connection: self.loader.load(connection, key))
@@ -332,7 +336,7 @@ class RunSupervisor:
         if record.status == "pausing":
             await self.control.rest(record.ref, record.spent)
             return None
-        live.cancelling = live.cancelling or record.status == "cancelling"
+        live.cancelling = live.cancelling or (record.status == "cancelling" and not handles)
         return record
 
     def _zone(self, definition: WorkflowDefinition) -> str:

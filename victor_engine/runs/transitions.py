@@ -87,6 +87,24 @@ def finish(tx: Tx, run: RunRef, end: RunEnd) -> None:
             add_dead_letter(tx, run.key, run.workflow, end.error)
 
 
+def handler_started(tx: Tx, run: RunRef, handler: str, status: str) -> None:
+    """Record that a handler of the end of a run begins. `status` is the final status of the run."""
+    _event(tx, run, EventKind.RUN_ENDING, data={"handler": handler, "status": status})
+
+
+def handler_finished(tx: Tx, run: RunRef, handler: str, end: RunEnd) -> None:
+    """Record the end of a handler of the end of a run."""
+    data: dict[str, Any] = {"handler": handler, "status": end.status}
+    if end.error is not None:
+        data["error"] = {"type": end.error.type, "message": end.error.message, "node": end.error.node_id}
+    _event(tx, run, EventKind.RUN_HANDLER_FINISHED, data=data)
+
+
+def handlers_skipped(tx: Tx, run: RunRef, handlers: Sequence[str]) -> None:
+    """Record that handlers of the end of a run are not executed, because an operator cancelled them."""
+    _event(tx, run, EventKind.RUN_HANDLERS_SKIPPED, data={"handlers": list(handlers)})
+
+
 def _row(run: RunRef, step: Step) -> StepRow:
     return StepRow(run, step.key, step.node.type, step.iteration, step.parent)
 
@@ -352,6 +370,9 @@ __all__ = [
     "end_live_attempts",
     "fail_attempt",
     "finish",
+    "handler_finished",
+    "handler_started",
+    "handlers_skipped",
     "last_attempt",
     "patch_json",
     "process_started",

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from datetime import datetime, tzinfo
 
-from victor_engine.api import EventInfo, EventKind, EventQuery, RunInfo
+from victor_engine.api import EventInfo, EventKind, EventQuery, RunInfo, handler_failures
 from victor_tui.filter_language import Filter
 from victor_tui.history.sentences import Sentence, fire_time
 from victor_tui.text import duration, full, moment
@@ -175,6 +175,8 @@ def past_facts(facts: Facts, run: RunInfo, now: datetime, zone: tzinfo | None) -
     facts.line((f"{run.workflow} {run.version} ", "head"), (mark.text, mark.tone))
     if run.error is not None:
         facts.text(f"{run.error.type}: {run.error.message}", "bad")
+    for line in handler_failures(run):
+        facts.text(f"! {line}", "warn")
     facts.fact(
         "dead letter",
         "needs a decision: d redrives, D discards" if run.dead_letter else "",

@@ -111,6 +111,22 @@ def _finished(event: EventInfo) -> Sentence:
     )
 
 
+def _handled(event: EventInfo) -> Sentence:
+    """Return the sentence about the end of a handler of the end of a run."""
+    handler, status = _text(event.data, "handler"), _text(event.data, "status")
+    error = event.data.get("error")
+    if not isinstance(error, dict):
+        return Sentence(f"{handler} of {event.workflow} {status}", "dim" if status == "succeeded" else "bad")
+    place = f" at {error['node']}" if error.get("node") else ""
+    return Sentence(_with(f"{handler} of {event.workflow} {status}{place}", str(error.get("message"))), "bad")
+
+
+def _handlers_skipped(event: EventInfo) -> Sentence:
+    names = event.data.get("handlers")
+    listed = " and ".join(map(str, names)) if isinstance(names, list) else "the handlers"
+    return Sentence(f"{listed} of {event.workflow} skipped, because the run was cancelled again", "warn")
+
+
 def _failed(event: EventInfo) -> Sentence:
     retry = event.kind == EventKind.NODE_RETRYING
     text = f"{_node(event)} {'failed and will be tried again' if retry else 'failed'}"
@@ -282,6 +298,9 @@ _SENTENCES: Mapping[str, Callable[[EventInfo], Sentence]] = {
     EventKind.RUN_PAUSED: _did("paused", "{workflow}", "warn"),
     EventKind.RUN_CANCELLING: _did("asked", "{workflow}", "warn", rest=" to cancel"),
     EventKind.RUN_FINISHED: _finished,
+    EventKind.RUN_ENDING: _noted("{handler} of {workflow} began", "dim"),
+    EventKind.RUN_HANDLER_FINISHED: _handled,
+    EventKind.RUN_HANDLERS_SKIPPED: _handlers_skipped,
     EventKind.RUN_REDRIVEN: _redriven,
     EventKind.RUN_DISCARDED: _did("discarded", "the dead letter of {workflow}", "warn"),
     EventKind.RUN_WARNING: _noted("warning of {about}", "warn"),

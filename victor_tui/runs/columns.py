@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from victor_engine.api import ACTIVE_RUN_STATUSES, RunInfo
+from victor_engine.api import ACTIVE_RUN_STATUSES, RunInfo, handler_failures, handler_text
 from victor_tui.text import duration, short_duration
 from victor_tui.theme import STUCK_MARK, run_mark
 from victor_tui.widgets.columns import Cell
@@ -69,7 +69,10 @@ def elapsed_cell(run: RunInfo, now: datetime) -> list[Cell]:
 
 
 def now_cell(run: RunInfo, now: datetime) -> Cell:
-    """Return the error, the active nodes, the wait, or the note of a run."""
+    """Return the handler of its end, the error, the active nodes, the wait, or the note of a run."""
+    if run.handler:
+        at = run.waits_for or active_nodes(run, now)
+        return ": ".join(filter(None, (handler_text(run), at))), "wait" if run.waits_for else "busy"
     if run.error is not None:
         return f"{run.error.type}: {run.error.message}", "bad"
     if run.quarantine:
@@ -78,6 +81,8 @@ def now_cell(run: RunInfo, now: datetime) -> Cell:
         return active_nodes(run, now), "bad" if is_stuck(run, now) else "busy"
     if run.waits_for:
         return run.waits_for, "wait"
+    if run.handler_failures:
+        return "; ".join(handler_failures(run)), "warn"
     return run.note, "dim"
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, tzinfo
 
 from textual.content import Content
 
-from victor_engine.api import AttemptInfo, RequestInfo, RequestStatus, RunInfo
+from victor_engine.api import AttemptInfo, RequestInfo, RequestStatus, RunInfo, handler_failures, handler_text
 from victor_tui.runs.columns import active_nodes, elapsed, is_late, is_stuck
 from victor_tui.runs.log_view import LogLines
 from victor_tui.text import clean, duration, full, moment
@@ -38,6 +38,10 @@ def head(run: RunInfo, now: datetime, zone: tzinfo | None) -> Content:
         parts.append(("  dead letter", "$text-error"))
     if run.deprecated:
         parts.append((f"\n ! {clean(run.version)} is deprecated: {clean(run.deprecated)}", "$text-warning"))
+    if run.handler:
+        parts.append((f"\n ⋯ executes {clean(handler_text(run))}", "$text-primary"))
+    for line in handler_failures(run):
+        parts.append((f"\n ! {clean(line)}", "$text-warning"))
     if run.error is not None:
         where = f" in {clean(run.error.node_id)}" if run.error.node_id else ""
         parts.append((f"\n ✗ {clean(run.error.type)}{where}: {clean(run.error.message)}", "$text-error"))

@@ -12,7 +12,15 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 
-from victor_engine.api import ACTIVE_RUN_STATUSES, Port, RequestStatus, RunInfo, RunQuery
+from victor_engine.api import (
+    ACTIVE_RUN_STATUSES,
+    Port,
+    RequestStatus,
+    RunInfo,
+    RunQuery,
+    handler_failures,
+    handler_text,
+)
 from victor_engine.errors import VictorError
 from victor_tui.base_screen import TableScreen
 from victor_tui.feed import Loader, Subject
@@ -193,6 +201,9 @@ class RunsScreen(TableScreen):
         if run.error is not None:
             place = f" in {run.error.node_id}" if run.error.node_id else ""
             facts.text(f"✗ {run.error.type}{place}: {run.error.message}", "bad")
+        facts.fact("end", f"executes {handler_text(run)}" if run.handler else "", "busy")
+        for line in handler_failures(run):
+            facts.text(f"! {line}", "warn")
         if run.quarantine:
             facts.text(f"✗ {run.quarantine}", "bad")
         if run.waits_for:

@@ -275,6 +275,8 @@ class RunGraph(LineView):
         sort = TYPE_MARKS.get(node.type, node.type)
         if sort:
             parts.append((f" {sort}", "$foreground-muted"))
+        if node.handler:
+            parts.append((f" {node.handler}", "$text-accent"))
         if state is None or not reached:
             return parts
         if state.iteration > 1:

@@ -22,7 +22,7 @@ from victor_engine.definition.expressions.expression import (
     names_read,
     names_written,
 )
-from victor_engine.definition.graph import reachable
+from victor_engine.definition.graph import handler_of, reachable
 from victor_engine.definition.model import (
     AgentNode,
     ComputeNode,
@@ -52,7 +52,8 @@ def check_workflow(
 ) -> None:
     """Add each problem of the workflow as a whole to `problems`."""
     start = reader.first("start_node", "start", "entry_point")
-    if start and definition.start_node not in definition.nodes:
+    of = handler_of(definition)
+    if start and (definition.start_node not in definition.nodes or definition.start_node in of):
         problems.error(
             reader.place(start),
             f"{reader.what}: the start node {definition.start_node!r} does not exist",
@@ -61,7 +62,8 @@ def check_workflow(
         return
     valid = True
     for node in definition.nodes.values():
-        valid = _check_targets(node, readers, problems) and valid
+        same = {each: found for each, found in readers.items() if of.get(each) == of.get(node.id)}
+        valid = _check_targets(node, readers, same, problems) and valid
     if valid and len(definition.nodes) == len(readers):
         _check_reachable(definition, readers, problems)
     for node in definition.nodes.values():
@@ -107,11 +109,14 @@ def _check_interrupt(node: Node, reader: Reader, problems: Problems) -> None:
         )
 
 
-def _check_targets(node: Node, readers: Mapping[str, Reader], problems: Problems) -> bool:
+def _check_targets(
+    node: Node, readers: Mapping[str, Reader], same: Mapping[str, Reader], problems: Problems
+) -> bool:
+    """Add a problem for each target that is not in `same`, the nodes of the same graph."""
     reader = readers[node.id]
     valid = True
     for target, label, kind in node.targets():
-        if target in readers:
+        if target in same:
             continue
         valid = False
         key = {
@@ -125,8 +130,16 @@ def _check_targets(node: Node, readers: Mapping[str, Reader], problems: Problems
         )
         problems.error(
             reader.document.place(path),
-            f"{where} leads to {target!r}, a node that does not exist",
-            did_you_mean(target, readers),
+            f"{where} leads to {target!r}, "
+            + (
+                "a node of another graph of the workflow"
+                if target in readers
+                else "a node that does not exist"
+            ),
+            "The nodes of on_failure, on_cancel and finally lead only to nodes of the same handler, and no other node "
+            "leads to them"
+            if target in readers
+            else did_you_mean(target, same),
         )
     if isinstance(node, ParallelNode) and node.id in node.parallel_nodes:
         problems.error(reader.place("parallel_nodes"), f"{reader.what} contains itself")
@@ -160,9 +173,14 @@ def _check_reachable(
             remedy = f"In branches, {node_id} means the end of the run: give the node another name"
         problems.error(
             readers[node_id].place("id"),
-            f"node {node_id!r} cannot be reached from the start ({definition.start!r})",
+            f"node {node_id!r} cannot be reached from the start ({_start_of(definition, node_id)!r})",
             remedy,
         )
+
+
+def _start_of(definition: WorkflowDefinition, node_id: str) -> str:
+    handler = handler_of(definition).get(node_id)
+    return definition.start if handler is None else definition.handlers[handler].start
 
 
 def _language(found: list[ExpressionProblem], reader: Reader, key: str, problems: Problems) -> None:

@@ -105,6 +105,8 @@ def check_idle(run: MigratableRun) -> None:
     # A run between two attempts, or in whose parallel one branch waits and the others are done, is stored as
     # running although it is idle.
     idle = run.status == "running" and run.live and all(each.status != "running" for each in run.live)
+    if run.handler:
+        raise ConflictError(f"it executes {run.handler} of its version; wait for its end")
     if run.status == "pausing":
         raise ConflictError("it is pausing; wait until it is paused, then migrate it")
     if run.status in ("queued", "running", "cancelling") and not idle:

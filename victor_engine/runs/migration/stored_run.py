@@ -15,6 +15,7 @@ from victor_engine.store.db import actor_from_json
 from victor_engine.store.repositories import attempt_rows, requests, run_rows
 from victor_engine.store.repositories.run_rows import RunRef
 from victor_engine.store.state import run_state
+from victor_engine.store.stored_ending import ending_from
 from victor_engine.store.stored_position import position_of
 
 
@@ -59,6 +60,7 @@ class MigratableRun:
     live: tuple[LiveAttempt, ...]
     inside: tuple[str, ...]  # parallel or team nodes that have begun and are not done
     last_attempt: int
+    handler: str = ""  # the handler of its end that it executes
 
     @property
     def mark(self) -> tuple[Any, ...]:
@@ -104,6 +106,7 @@ def read_run(connection: sqlite3.Connection, key: int) -> MigratableRun:
         live=tuple(live),
         inside=_inside(connection, key, jsonio.loads(position)),
         last_attempt=attempt_rows.last(connection, key),
+        handler=ending_from(row.ending).current,
     )
 
 

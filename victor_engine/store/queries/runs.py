@@ -41,6 +41,7 @@ from victor_engine.store.repositories import suspects
 from victor_engine.store.repositories.suspects import Suspect
 from victor_engine.store.runs import Created, node_overrides
 from victor_engine.store.state import EDIT, given_state, run_state
+from victor_engine.store.stored_ending import ending_from
 from victor_engine.store.stored_position import progress
 
 _IDLE = Doing()
@@ -48,7 +49,7 @@ _COLUMNS = (
     "r.key, r.id, r.workflow, d.version, r.status, r.trigger, r.actor, r.created_at, r.revision,"
     " r.started_at, r.finished_at, r.schedule_id, r.nominal, r.position, r.nodes_done, r.retries,"
     " p.id, r.error, r.note, l.run_key IS NOT NULL, r.definition_id,"
-    " COALESCE(d.removed, d.deprecated), d.successor"
+    " COALESCE(d.removed, d.deprecated), d.successor, r.ending"
 )
 _FROM = (
     " FROM runs r JOIN definitions d ON d.id = r.definition_id LEFT JOIN runs p ON p.key = r.parent_key"
@@ -158,6 +159,7 @@ def _run_info(
         stands = progress(connection, row[0], row[13])
         current, done = current or stands.frontier[:1], stands.nodes_done
     node = pace.nodes.get(current[0]) if current else None
+    ending = ending_from(row[23])
     return RunInfo(
         id=row[1],
         workflow=row[2],
@@ -183,7 +185,10 @@ def _run_info(
         waits_for=does.waits_for,
         request_id=does.request_id,
         parent_run=row[16],
-        error=error_info(row[17]),
+        error=error_info(row[17]) or ending.error,
+        ends_as=ending.status,
+        handler=ending.current,
+        handler_failures=ending.failures,
         note=row[18],
         dead_letter=bool(row[19]),
         quarantine="" if held is None else held.reason,

@@ -39,6 +39,7 @@ class StoredRun(Struct, frozen=True):
     priority: int
     error: str | None  # JSON
     overrides: str | None  # JSON
+    ending: str | None = None  # JSON, see `runs.endings`
 
     @property
     def ref(self) -> RunRef:
@@ -61,8 +62,8 @@ def exists(connection: sqlite3.Connection, run_key: int) -> bool:
 def stored(source: Tx | sqlite3.Connection, run_key: int) -> StoredRun:
     """Return what is stored of a run. Raise NotFoundError if it does not exist."""
     row = source.execute(
-        "SELECT key, id, workflow, definition_id, schedule_id, status, revision, priority, error, overrides"
-        " FROM runs WHERE key = ?",
+        "SELECT key, id, workflow, definition_id, schedule_id, status, revision, priority, error, overrides,"
+        " ending FROM runs WHERE key = ?",
         (run_key,),
     ).fetchone()
     if row is None:
@@ -169,20 +170,21 @@ class RunRow(Struct, frozen=True):
     actor: str | None  # JSON
     started: bool
     overrides: str | None  # JSON
+    ending: str | None  # JSON, see `runs.endings`
 
 
 def read(source: Tx | sqlite3.Connection, run_key: int) -> RunRow:
     """Return a run. Raise NotFoundError if it does not exist."""
     row = source.execute(
         "SELECT id, workflow, definition_id, schedule_id, status, revision, spent, reruns, actor,"
-        " started_at IS NOT NULL, overrides FROM runs WHERE key = ?",
+        " started_at IS NOT NULL, overrides, ending FROM runs WHERE key = ?",
         (run_key,),
     ).fetchone()
     if row is None:
         raise _no_run(run_key)
-    status, revision, spent, reruns, actor, started, overrides = row[4:]
+    status, revision, spent, reruns, actor, started, overrides, ending = row[4:]
     ref = RunRef(run_key, *row[:4])
-    return RunRow(ref, status, revision, spent, reruns, actor, bool(started), overrides)
+    return RunRow(ref, status, revision, spent, reruns, actor, bool(started), overrides, ending)
 
 
 class Unfinished(Struct, frozen=True):
@@ -192,6 +194,7 @@ class Unfinished(Struct, frozen=True):
     status: str
     priority: int
     begun: bool
+    ending: str | None = None  # JSON, see `runs.endings`
 
 
 def unfinished(connection: sqlite3.Connection, run_key: int | None = None) -> list[Unfinished]:
@@ -202,12 +205,12 @@ def unfinished(connection: sqlite3.Connection, run_key: int | None = None) -> li
     only, given = ("", ()) if run_key is None else (" AND r.key = ?", (run_key,))
     rows = connection.execute(
         "SELECT r.key, r.id, r.workflow, r.definition_id, r.schedule_id, r.status, r.priority,"
-        " r.started_at IS NOT NULL OR r.trigger = 'parent' FROM runs r"
+        " r.started_at IS NOT NULL OR r.trigger = 'parent', r.ending FROM runs r"
         " WHERE r.status IN ('queued', 'running', 'waiting', 'pausing', 'cancelling')"
         f" AND NOT {HELD}{only} ORDER BY r.started_at IS NULL, r.priority DESC, r.key",
         given,
     )
-    return [Unfinished(RunRef(*row[:5]), row[5], row[6], bool(row[7])) for row in rows]
+    return [Unfinished(RunRef(*row[:5]), row[5], row[6], bool(row[7]), row[8]) for row in rows]
 
 
 def _no_run(run_key: int) -> NotFoundError:

@@ -164,10 +164,11 @@ def set_paused(tx: Tx, run_key: int) -> bool:
 
 
 def set_cancelling(tx: Tx, run_key: int) -> bool:
-    """Set a run to cancelling. Return False if it has ended, or is cancelling already."""
+    """Set a run to cancelling. Return False if it has ended, or is cancelling already. Handlers of its end are skipped."""
     tx.lock(_RUN, run_key)
     cursor = tx.execute(
-        "UPDATE runs SET status = 'cancelling', revision = revision + 1"
+        "UPDATE runs SET status = 'cancelling', revision = revision + 1,"
+        " ending = CASE WHEN ending IS NULL THEN NULL ELSE json_set(ending, '$.skip', json('true')) END"
         " WHERE key = ? AND status IN ('queued', 'running', 'waiting', 'pausing', 'paused')",
         (run_key,),
     )
@@ -178,8 +179,8 @@ def requeue(tx: Tx, run_key: int, position: str, definition_id: int) -> None:
     """Queue a run that continues from `position` (JSON) on a definition, with its limits reset."""
     tx.lock(_RUN, run_key)
     cursor = tx.execute(
-        "UPDATE runs SET status = 'queued', finished_at = NULL, error = NULL, position = ?, definition_id = ?,"
-        " spent = 0, reruns = 0, revision = revision + 1 WHERE key = ?",
+        "UPDATE runs SET status = 'queued', finished_at = NULL, error = NULL, ending = NULL, position = ?,"
+        " definition_id = ?, spent = 0, reruns = 0, revision = revision + 1 WHERE key = ?",
         (position, definition_id, run_key),
     )
     expect_one(cursor, "run", run_key)
@@ -208,6 +209,43 @@ def finish(tx: Tx, run_key: int, status: str, error: str | None, spent: int, nod
     """End a run. `error` is JSON, `spent` microseconds. This is plain."""
     tx.lock(_RUN, run_key)
     tx.later(_FINISH, (status, tx.now_us, error, spent, nodes_done, run_key))
+
+
+class EndingRow(Struct, frozen=True):
+    """The columns of a run that decide how its end continues. `spent` is in microseconds."""
+
+    ending: str | None  # JSON
+    spent: int
+    begun: bool
+
+
+def ending_row(tx: Tx, run_key: int) -> EndingRow:
+    """Lock a run and return the columns that decide how its end continues."""
+    tx.lock(_RUN, run_key)
+    sql = "SELECT ending, spent, started_at IS NOT NULL FROM runs WHERE key = ?"
+    ending, spent, begun = tx.execute(sql, (run_key,)).fetchone()
+    return EndingRow(ending, spent, bool(begun))
+
+
+def set_ending(tx: Tx, run_key: int, ending: str | None, position: str, spent: int) -> None:
+    """Store the ending of a run (JSON), and the position at which it continues or stops. A waiting run is running."""
+    tx.lock(_RUN, run_key)
+    cursor = tx.execute(
+        "UPDATE runs SET ending = ?, position = ?, spent = ?, revision = revision + 1,"
+        " status = CASE WHEN status = 'waiting' THEN 'running' ELSE status END WHERE key = ?",
+        (ending, position, spent, run_key),
+    )
+    expect_one(cursor, "run", run_key)
+
+
+def skip_handlers(tx: Tx, run_key: int) -> None:
+    """Store that the handlers of the end of a run are not executed."""
+    tx.lock(_RUN, run_key)
+    cursor = tx.execute(
+        "UPDATE runs SET ending = json_set(COALESCE(ending, '{}'), '$.skip', json('true')) WHERE key = ?",
+        (run_key,),
+    )
+    expect_one(cursor, "run", run_key)
 
 
 # --- changing something else -------------------------------------------------------------------
