@@ -85,8 +85,12 @@ class Access:
                 return None  # the engine lets the assignees act, and names them to other users
             if name == "ask_requester" and request.held_since is not None:
                 name = "reply"
-        needed = needed_role(name)
-        if needed is None or needed in caller.roles:
+        return self.lacks(name)
+
+    def lacks(self, method: str) -> str | None:
+        """Return why the current user may not call a method of the port; None if they may."""
+        caller, needed = self._caller(), needed_role(method)
+        if caller is None or needed is None or needed in caller.roles:
             return None
         return f"This needs the role {needed}; {caller.user} has {shown_roles(caller.roles)}. Ask root for a role."
 

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import tzinfo
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import work
 from textual.actions import ActionParseResult
-from textual.command import Provider
+from textual.app import App
+from textual.command import CommandPalette
 from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.worker import Worker, WorkerCancelled, WorkerFailed
@@ -31,6 +31,7 @@ from victor_tui.attention import Announcer
 from victor_tui.config import console_settings, theme_name
 from victor_tui.dialogs.shared import SharedDialogs
 from victor_tui.engine_actions import EngineActions
+from victor_tui.exit_signals import install_signals
 from victor_tui.feed import (
     INTERVAL,
     Connected,
@@ -47,6 +48,7 @@ from victor_tui.inbox.queue import Queue, QueueLoader
 from victor_tui.keys import SCREENS, bindings
 from victor_tui.navigation import ScreenNavigator
 from victor_tui.output_guard import ControlCharacterFilter
+from victor_tui.palette_providers import PROVIDERS
 from victor_tui.text import clean, full
 from victor_tui.textual_compat import (
     CachedStylesheet,
@@ -88,12 +90,6 @@ def _screen(mode: str) -> Callable[[], Screen[Any]]:
     return load
 
 
-def _commands() -> type[Provider]:
-    from victor_tui.command_palette import ActionCommands
-
-    return ActionCommands
-
-
 async def _answer_first(app: Console, query: RequestQuery) -> None:
     """Open the first request that matches a query."""
     try:
@@ -124,7 +120,7 @@ class VictorApp(Console):
     }
     DEFAULT_MODE = "schedules"
     BINDINGS = bindings("app")
-    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_commands}
+    COMMANDS = set(PROVIDERS)
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-medium"), (150, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (34, "-tall")]
 
@@ -171,7 +167,7 @@ class VictorApp(Console):
 
     def on_mount(self) -> None:
         if not self.is_headless:
-            self._install_signals()
+            self._signals = install_signals(self)
         self.app_resume_signal.subscribe(
             self, lambda _: self.action_redraw()
         )  # the shell has cleared the screen
@@ -185,18 +181,6 @@ class VictorApp(Console):
             self._feeding = self.run_worker(self.feed.run(), name="feed", group="feed")
 
         self.call_after_refresh(start_feed)
-
-    def _install_signals(self) -> None:
-        """Exit on a signal, also SIGHUP, in the same way as on the quit key: running commands are stopped."""
-        from victor_engine.service.signals import Signals
-
-        def stop(done: asyncio.Future[signal.Signals]) -> None:
-            if not done.cancelled():
-                self.exit(return_code=128 + done.result())
-
-        self._signals = Signals()
-        self._signals.received.add_done_callback(stop)
-        self._signals.install()
 
     async def on_unmount(self) -> None:
         self.announcer.restore_title()
@@ -342,6 +326,11 @@ class VictorApp(Console):
         """Whether this console may start an engine: not in place of the engine of another user."""
         owner = getattr(self.feed.snapshots.get("engine"), "engine_user", "")
         return self._allow_start is not None and owner in ("", user_name(os.geteuid()))
+
+    def action_command_palette(self) -> None:
+        if not CommandPalette.is_open(cast("App[object]", self)):
+            words = "name of an action or a thing, or both: pause nightly"
+            self.push_screen(CommandPalette(id="--command-palette", placeholder=words))
 
     def action_show(self, mode: str) -> None:
         self.show_mode(mode)

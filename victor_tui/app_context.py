@@ -55,6 +55,14 @@ class Navigator(Protocol):
         """Go to the Runs screen, and set its filter."""
         ...
 
+    def show_schedule(self, schedule_id: str) -> None:
+        """Go to the Schedules screen, and show only this schedule."""
+        ...
+
+    def show_version(self, workflow: str, version: str | None) -> None:
+        """Go to the Versions screen, and show only this workflow, with the cursor on a version."""
+        ...
+
     def open_dead_letters(self) -> None:
         """Open the screen of dead letters."""
         ...

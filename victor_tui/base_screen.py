@@ -17,6 +17,7 @@ from victor_tui.journal import Place
 from victor_tui.keys import bindings
 from victor_tui.row_values import Here, row_values, row_why, widget_values
 from victor_tui.screen_lifecycle import in_document_order
+from victor_tui.widgets.filter_bar import FilterBar
 from victor_tui.widgets.header import HeaderBar
 from victor_tui.widgets.key_bar import KeyBar
 from victor_tui.widgets.preview import Facts, Preview
@@ -105,6 +106,21 @@ class TableScreen(ConsoleScreen):
     current: reactive[Any] = reactive(None, bindings=True)
     """The row under the cursor, on which the keys act."""
 
+    _wanted_filter: str | None = None
+    """The filter to set when the filter bar is mounted."""
+
+    def show_filter(self, text: str) -> None:
+        """Set the filter, now or when the filter bar is mounted."""
+        bar = next(iter(self.query(FilterBar)), None)
+        if bar is None or not bar.is_mounted:
+            self._wanted_filter = text
+        else:
+            bar.value = text
+
+    def action_filter(self) -> None:
+        for bar in self.query(FilterBar):
+            bar.edit()
+
     def explain(self, row: Any) -> Facts | None:
         """Return the preview of a row."""
         return None
@@ -115,6 +131,8 @@ class TableScreen(ConsoleScreen):
 
     def on_mount(self) -> None:
         self.watch(self.app, "theme", self._explain_again, init=False)
+        if self._wanted_filter is not None:
+            self.show_filter(self._wanted_filter)
 
     def on_screen_resume(self) -> None:
         for table in self.query(LineTable):

@@ -209,6 +209,18 @@ def parse_filter(text: str, now: datetime, zone: tzinfo | None = None) -> Filter
     return replace(result, text=" ".join(words))
 
 
+def parse_words(text: str, now: datetime, zone: tzinfo | None = None) -> Filter:
+    """Parse a filter that has only words. Raises `FilterError` if it is too long."""
+    check_length(text)
+    return Filter(text=text.strip())
+
+
+def has_words(wanted: Filter, text: str) -> bool:
+    """Return whether a text has each word of a filter."""
+    lowered = text.lower()
+    return all(word in lowered for word in wanted.text.lower().split())
+
+
 def _read(raw: str, result: Filter, now: datetime, zone: tzinfo | None) -> tuple[str, Filter]:
     """Parse one word. Return its text, empty for a field, and the filter with its field."""
     name, colon, value = raw.partition(":")
@@ -257,6 +269,8 @@ def complete(
 
 def hint(text: str, fields: Sequence[str] = tuple(FIELDS)) -> str:
     """Return the possible input at the end of the filter: fields, or examples of the current field."""
+    if not fields:
+        return "words; each must be in the row"
     _, word = word_at_end(text)
     name, colon, _ = word.partition(":")
     if colon and name == "status":

@@ -13,6 +13,7 @@ from typing import Any, cast
 from msgspec import UNSET
 
 from victor_engine.api import Answer, Port, PortMethod, methods
+from victor_tui.recent_things import RecentThings
 
 _KEPT = 500
 """Maximum number of kept messages and actions."""
@@ -184,6 +185,8 @@ class Session:
         self.done: deque[Done] = deque(maxlen=_KEPT)
         self._undone: list[Done] = []
         """The actions that were undone, or that undid one."""
+        self.recent = RecentThings()
+        """The things that were opened from the palette."""
         self._recorder: tuple[Port, Port] | None = None
         self._places: list[tuple[Place, Callable[[], None]]] = []
         self._at = -1

@@ -74,7 +74,7 @@ GLOBAL: tuple[Key, ...] = (
     Key("equals_sign", "everywhere('compare')", "Compare", "app.none_compare", "Compare runs or versions"),
     Key("ctrl+s", "everywhere('send')", "Send", "app.none_send", "Send a dialog"),
     Key("question_mark,f1", "help", "Help", "app.help", "Show all keys of this screen", show=True),
-    Key("ctrl+p", "command_palette", "Palette", "app.palette", "Find an action by its name", priority=True),
+    Key("ctrl+p", "command_palette", "Palette", "app.palette", "Find an action or a thing by its name", priority=True),
     Key("f5", "reload", "Deploy files", "app.reload", "Deploy or reload the workflow files"),
     Key("f8", "drain", "Drain", "app.drain", "Drain, or stop draining"),
     Key("f9", "start_engine", "Start engine", "app.start_engine", "Start an engine here if no other is running"),
@@ -363,12 +363,14 @@ DIALOG_KEYS: Mapping[str, tuple[Key, ...]] = {
     "views": (
         Key("escape", "dismiss(None)", "Cancel", "views.cancel", "Close without choosing a view", show=True),
         Key("enter", "pick", "Open", "views.pick", "Show this view", show=True),
+        Key("slash", "filter", "Filter", "views.filter", "Filter the views", show=True),
         Key("x,delete", "remove", "Remove", "views.remove", "Remove this view", show=True),
         Key("question_mark,f1", "app.help", "Help", "views.help", "Show all keys of this dialog"),
     ),
     "pick": (
         Key("escape", "dismiss(None)", "Cancel", "pick.cancel", "Close without starting a run", show=True),
         Key("enter", "pick", "Open", "pick.start", "Open the form that starts this workflow", show=True),
+        Key("slash", "filter", "Filter", "pick.filter", "Filter the workflows", show=True),
         Key("question_mark,f1", "app.help", "Help", "pick.help", "Show all keys of this dialog"),
     ),
 }

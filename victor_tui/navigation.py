@@ -30,6 +30,24 @@ class ScreenNavigator:
         if isinstance(screen, RunsScreen):
             screen.show_filter(filter_text)
 
+    def show_schedule(self, schedule_id: str) -> None:
+        """Go to the Schedules screen, and show only this schedule."""
+        from victor_tui.schedules.screen import SchedulesScreen
+
+        self._console.show_mode("schedules")
+        screen = self._console.screen
+        if isinstance(screen, SchedulesScreen):
+            screen.show_filter(f"schedule:{schedule_id}")
+
+    def show_version(self, workflow: str, version: str | None) -> None:
+        """Go to the Versions screen, and show only this workflow, with the cursor on a version."""
+        from victor_tui.versions.screen import VersionsScreen
+
+        self._console.show_mode("versions")
+        screen = self._console.screen
+        if isinstance(screen, VersionsScreen):
+            screen.versions.show_only(workflow, version)
+
     def open_dead_letters(self) -> None:
         """Open the screen of dead letters."""
         from victor_tui.runs.dead_letters_screen import DeadScreen

@@ -169,6 +169,31 @@ async def test_arguments_that_do_not_fit_are_a_type_error(view: Port) -> None:
             await call(view)
 
 
+async def test_things_are_found_by_name(view: Port, engine: Engine) -> None:
+    run = await engine.start_run("gate", "1", {"topic": "x"})
+    question = await asked(engine)
+    added = await engine.add_schedule(ScheduleSpec("gate", cron="0 4 * * *"))
+    found = await view.find("gate")
+    assert [each.kind for each in found].count("run") == 1
+    assert {(each.kind, each.id) for each in found} >= {
+        ("workflow", "gate"),
+        ("version", "1.0.0"),
+        ("schedule", added.id),
+        ("run", run.id),
+        ("request", question.id),
+    }
+    assert [each.id for each in await view.find(run.id[:10], ("run",))] == [run.id]
+    assert [each.kind for each in await view.find("gt", ("workflow", "version"), 1)] == [
+        "workflow",
+        "version",
+    ]
+    assert [each.id for each in await view.find("waiting gate", ("run",))] == [run.id]
+    for nothing in ("failed gate", "%", "x_y", "zebra"):
+        assert await view.find(nothing, ("run", "workflow")) == [], nothing
+    with pytest.raises(UsageError, match="limit is 0"):
+        await view.find("gate", limit=0)
+
+
 async def test_a_view_of_a_request_is_shown_to_others_until_it_ends(view: Port, engine: Engine) -> None:
     await engine.start_run("gate", "1", {"topic": "x"})
     question = await asked(engine)

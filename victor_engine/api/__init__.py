@@ -146,6 +146,7 @@ from victor_engine.api.schedules import (
     UpstreamState,
     schedule_refused,
 )
+from victor_engine.api.search import FOUND_KINDS, Found, FoundKind
 from victor_engine.api.versions import (
     AliasChange,
     AliasInfo,
@@ -196,6 +197,7 @@ __all__ = [
     "DEFAULT_UNDO_SECONDS",
     "ENGINE_ACTOR",
     "FINAL_RUN_STATUSES",
+    "FOUND_KINDS",
     "MOST_QUESTIONS",
     "MOST_UNDO_SECONDS",
     "UNDOABLE_KINDS",
@@ -255,6 +257,8 @@ __all__ = [
     "FilesState",
     "FireInfo",
     "FireOutcome",
+    "Found",
+    "FoundKind",
     "GraphEdge",
     "GraphInfo",
     "GraphNode",

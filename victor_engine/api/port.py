@@ -10,15 +10,22 @@ from types import MappingProxyType
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from victor_engine.api.marks import Kind, mark_of
-from victor_engine.api.ports import EnginePort, PeoplePort, RunsPort, SchedulesPort, VersionsPort
+from victor_engine.api.ports import (
+    EnginePort,
+    PeoplePort,
+    RunsPort,
+    SchedulesPort,
+    SearchPort,
+    VersionsPort,
+)
 from victor_engine.api.roles import Role
 
-PROTOCOLS: tuple[type, ...] = (RunsPort, SchedulesPort, PeoplePort, VersionsPort, EnginePort)
+PROTOCOLS: tuple[type, ...] = (RunsPort, SchedulesPort, PeoplePort, VersionsPort, SearchPort, EnginePort)
 """The declarations of the port. All implementations are derived from them."""
 
 
 @runtime_checkable
-class Port(RunsPort, SchedulesPort, PeoplePort, VersionsPort, EnginePort, Protocol):
+class Port(RunsPort, SchedulesPort, PeoplePort, VersionsPort, SearchPort, EnginePort, Protocol):
     """The port of an engine. `Engine`, `Client` and `ReadOnlyPort` implement it, and pass one contract suite.
 
     Conventions of all methods: an id can be a unique prefix. Methods raise NotFoundError if nothing has the id,

@@ -9,13 +9,14 @@ from operator import attrgetter
 from typing import Any, get_type_hints
 
 from victor_engine.api.port import PortMethod, without_self
-from victor_engine.api.ports import PeoplePort, RunsPort, SchedulesPort, VersionsPort
+from victor_engine.api.ports import PeoplePort, RunsPort, SchedulesPort, SearchPort, VersionsPort
 
 PARTS: Mapping[type, str] = {
     RunsPort: "runs",
     SchedulesPort: "schedules",
     PeoplePort: "requests",
     VersionsPort: "versions",
+    SearchPort: "search",
 }
 """The name of the part that implements a protocol, in `Queries` and in `Services`."""
 

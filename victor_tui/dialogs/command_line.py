@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
@@ -12,9 +13,11 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Input, Label, Static
 
+from victor_engine.errors import VictorError
+from victor_tui.base_screen import TableScreen
 from victor_tui.command_palette import palette_bindings
+from victor_tui.command_words import as_filter, complete_argument
 from victor_tui.dialogs.base import DialogBody, SendingDialog
-from victor_tui.filter_language import STATUSES
 from victor_tui.keys import SCREENS, bindings
 from victor_tui.text import one_line
 from victor_tui.widgets.filter_bar import FilterBar
@@ -31,6 +34,8 @@ class CommandLine(SendingDialog[None]):
 
     def __init__(self, screen: Screen[Any]) -> None:
         super().__init__()
+        self._names: list[str] = []
+        """The workflows whose names complete the last word."""
         self._actions = {
             binding.description.lower(): (binding, node) for binding, node in palette_bindings(screen)
         }
@@ -54,8 +59,27 @@ class CommandLine(SendingDialog[None]):
         text = text.lstrip(": ").lower()
         if text.startswith("theme "):
             return [name for name in self._themes() if name.startswith(text)]
+        if (mode := self._mode_of(text)) is not None:
+            return complete_argument(text, mode, self._names)
         names = ["q", *_FILTERED, "theme", *sorted(self._actions)]
         return [name for name in dict.fromkeys(names) if name.startswith(text)]
+
+    @staticmethod
+    def _mode_of(text: str) -> str | None:
+        """Return the screen that a command with arguments names, or None."""
+        word, space, _ = text.partition(" ")
+        return word if space and word in _FILTERED else None
+
+    @work(group="names", exclusive=True)
+    async def _load_names(self, text: str) -> None:
+        """Load the names of workflows that complete the last word, and show them."""
+        try:
+            found = await self.port.find(text.rpartition(" ")[2], ("workflow",), _SHOWN)
+        except VictorError as error:
+            self.show_error(error.message)
+            return
+        self._names = [each.id for each in found]
+        self._show(self.query_one(Input).value)
 
     def _themes(self) -> list[str]:
         return [f"theme {name}" for name in sorted(self.app.available_themes)]
@@ -69,6 +93,9 @@ class CommandLine(SendingDialog[None]):
     def on_input_changed(self, event: Input.Changed) -> None:
         self.show_error("")
         self._show(event.value)
+        text = event.value.lstrip(": ").lower()
+        if self._mode_of(text) is not None:
+            self._load_names(text)
 
     def action_complete(self) -> None:
         """Complete the command, up to where the completions differ."""
@@ -117,19 +144,12 @@ class CommandLine(SendingDialog[None]):
         console = self.console
         console.show_mode(mode)
         if words:
-            console.call_after_refresh(set_filter, console.screen, as_filter(words))
-
-
-def as_filter(words: str) -> str:
-    """Return the filter of some words: the name of a status selects the runs with this status."""
-    names = (*STATUSES, "active", "done", "stuck")
-    return " ".join(f"status:{word}" if word in names else word for word in words.split())
+            console.call_after_refresh(set_filter, console.screen, as_filter(mode, words))
 
 
 def set_filter(screen: Screen[Any], text: str) -> None:
     """Set the filter of a screen, or show that it has none."""
-    for bar in screen.query(FilterBar):
-        bar.display = True
-        bar.value = text
-        return
-    screen.notify("This screen has no filter.", severity="warning", markup=False)
+    if isinstance(screen, TableScreen) and screen.query(FilterBar):
+        screen.show_filter(text)
+    else:
+        screen.notify("This screen has no filter.", severity="warning", markup=False)

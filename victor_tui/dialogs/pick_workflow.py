@@ -3,60 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Vertical
-from textual.screen import ModalScreen
 
 from victor_engine.api import WorkflowInfo
+from victor_tui.dialogs.picker import Picker
 from victor_tui.keys import bindings
 from victor_tui.widgets.columns import Column
-from victor_tui.widgets.key_bar import KeyBar
-from victor_tui.widgets.table import LineTable
 
 
-class PickWorkflow(ModalScreen[str | None]):
+class PickWorkflow(Picker[str, WorkflowInfo]):
     """A list of workflows that dismisses with a name, or None."""
 
-    DEFAULT_CSS = """
-    PickWorkflow { align: center middle; }
-    PickWorkflow > Vertical { width: 76; max-width: 96%; height: 16; max-height: 90%;
-        background: $surface; border: round $primary; }
-    """
     BINDINGS: ClassVar[list[BindingType]] = bindings("pick")
+    PICKER_TITLE = "Start which workflow?"
+    EMPTY = "No workflow is registered: put a file into workflows/ and press F5."
 
     def __init__(self, workflows: Sequence[WorkflowInfo]) -> None:
         super().__init__()
         self._workflows = sorted(workflows, key=lambda w: w.name)
 
-    def compose(self) -> ComposeResult:
-        with Vertical() as box:
-            box.border_title = "Start which workflow?"
-            yield LineTable[WorkflowInfo](
-                [
-                    Column("name", "Workflow", 20, lambda w, _: (w.name, "head"), lambda w: w.name),
-                    Column(
-                        "version",
-                        "Version",
-                        8,
-                        lambda w, _: (w.versions[0].version if w.versions else "", "dim"),
-                    ),
-                    Column("about", "About", 20, lambda w, _: (w.description, "plain"), None, 1, 1),
-                ],
-                key=lambda workflow: workflow.name,
-                now=lambda: datetime.now(UTC),
-                empty="No workflow is registered: put a file into workflows/ and press F5.",
-            )
-        yield KeyBar()
+    def columns(self) -> Sequence[Column[WorkflowInfo]]:
+        return [
+            Column("name", "Workflow", 20, lambda w, _: (w.name, "head"), lambda w: w.name),
+            Column("version", "Version", 8, lambda w, _: (_version(w), "dim")),
+            Column("about", "About", 20, lambda w, _: (w.description, "plain"), None, 1, 1),
+        ]
+
+    def name_of(self, row: WorkflowInfo) -> str:
+        return row.name
+
+    def text_of(self, row: WorkflowInfo) -> str:
+        return f"{row.name} {_version(row)} {row.description}"
+
+    def result_of(self, row: WorkflowInfo) -> str:
+        return row.name
 
     def on_mount(self) -> None:
-        self.query_one(LineTable).set_rows(self._workflows)
+        self.show_rows(self._workflows)
 
-    def on_line_table_chosen(self, message: LineTable.Chosen) -> None:
-        self.dismiss(message.row.name)
 
-    def action_pick(self) -> None:
-        self.query_one(LineTable).action_choose()
+def _version(workflow: WorkflowInfo) -> str:
+    return workflow.versions[0].version if workflow.versions else ""

@@ -161,15 +161,9 @@ class HistoryScreen(TableScreen):
         self._choose_table()
         self.console.feed.watch(self.loaders())
 
-    def action_filter(self) -> None:
-        self.query_one(FilterBar).edit()
-
     def on_filter_bar_changed(self, message: FilterBar.Changed) -> None:
         self.filter = message.filter
         self._reload()
-
-    def on_filter_bar_done(self) -> None:
-        self.query_one(TABLES[self.view], LineTable).focus()
 
     # --- preview and actions ------------------------------------------------------------------
 

@@ -70,15 +70,14 @@ class InboxScreen(TableScreen):
         self.commands = RequestCommands(self, lambda: self.requests_table, self.requests.query)
 
     def compose_body(self) -> ComposeResult:
-        bar = FilterBar(
+        yield FilterBar(
             "mine  groups  unclaimed  overdue  workflow:deploy  words",
             self.console.zone,
             self.now,
             parse_inbox_filter,
             tuple(FIELDS),
+            collapses=True,
         )
-        bar.display = False
-        yield bar
         notice = Static("", id="cut", markup=False)
         notice.display = False
         yield notice
@@ -130,7 +129,6 @@ class InboxScreen(TableScreen):
         table, bar = self.requests_table, self.query_one(FilterBar)
         table.sort_key, table.sort_reverse = view.order, view.reverse
         bar.value = view.filter
-        bar.display = bool(view.filter)
         table.redraw()
         self.reload()
 
@@ -179,11 +177,6 @@ class InboxScreen(TableScreen):
     def action_group(self) -> None:
         self.grouped = not self.grouped
 
-    def action_filter(self) -> None:
-        bar = self.query_one(FilterBar)
-        bar.display = True
-        bar.edit()
-
     @work(group="dialog", exclusive=True)
     async def action_views(self, what: Literal["save", "pick"]) -> None:
         """Save the filter and the order under a name, or choose a saved view."""
@@ -201,18 +194,12 @@ class InboxScreen(TableScreen):
         bar = self.query_one(FilterBar)
         index = CYCLE.index(bar.value) if bar.value in CYCLE else -1
         bar.value = CYCLE[(index + 1) % len(CYCLE)]
-        bar.display = bool(bar.value)
 
     def on_filter_bar_changed(self, message: FilterBar.Changed) -> None:
         self.requests.filter = message.filter
         if not self.requests.is_filtered:
             self.query_one(FilterBar).note("")
         self.reload()
-
-    def on_filter_bar_done(self) -> None:
-        bar = self.query_one(FilterBar)
-        bar.display = bool(bar.value)
-        self.requests_table.focus()
 
 
 def _sort(screen: InboxScreen) -> None:

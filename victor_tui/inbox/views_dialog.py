@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Protocol, cast
@@ -12,16 +12,14 @@ from textual.binding import BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static
 
 from victor_tui.dialogs.base import DialogBody, Held, SendingDialog
+from victor_tui.dialogs.picker import Picker
 from victor_tui.inbox.saved_views import SavedView, ViewsError, read_views, remove_view, save_view, views_path
 from victor_tui.keys import bindings
 from victor_tui.text import one_line, plain
 from victor_tui.widgets.columns import Column
-from victor_tui.widgets.key_bar import KeyBar
-from victor_tui.widgets.table import LineTable
 
 
 class ShowsViews(Protocol):
@@ -72,54 +70,46 @@ class SaveViewDialog(SendingDialog[SavedView | None], Held[SavedView | None]):
             self.dismiss(view)
 
 
-class ViewsDialog(ModalScreen[SavedView | None]):
+class ViewsDialog(Picker[SavedView, SavedView]):
     """A list of the saved views. Dismisses with a view, or None."""
 
-    DEFAULT_CSS = """
-    ViewsDialog { align: center middle; }
-    ViewsDialog > Vertical { width: 76; max-width: 96%; height: 16; max-height: 90%;
-        background: $surface; border: round $primary; }
-    """
     BINDINGS: ClassVar[list[BindingType]] = bindings("views")
+    PICKER_TITLE = "Saved views"
+    EMPTY = "No view is saved: s in the inbox saves the filter and the order."
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
 
-    def compose(self) -> ComposeResult:
-        with Vertical() as box:
-            box.border_title = "Saved views"
-            yield LineTable[SavedView](
-                [
-                    Column("name", "Name", 20, lambda view, _: (view.name, "head")),
-                    Column("filter", "Filter", 30, lambda view, _: (view.filter, "plain"), None, 1, 1),
-                    Column("list", "List", 8, lambda view, _: ("decided" if view.decided else "open", "dim")),
-                ],
-                key=lambda view: view.name,
-                now=lambda: datetime.now(UTC),
-                empty="No view is saved: s in the inbox saves the filter and the order.",
-            )
-        yield KeyBar()
+    def columns(self) -> Sequence[Column[SavedView]]:
+        return [
+            Column("name", "Name", 20, lambda view, _: (view.name, "head")),
+            Column("filter", "Filter", 30, lambda view, _: (view.filter, "plain"), None, 1, 1),
+            Column("list", "List", 8, lambda view, _: ("decided" if view.decided else "open", "dim")),
+        ]
+
+    def name_of(self, row: SavedView) -> str:
+        return row.name
+
+    def text_of(self, row: SavedView) -> str:
+        return f"{row.name} {row.filter}"
+
+    def result_of(self, row: SavedView) -> SavedView:
+        return row
 
     def on_mount(self) -> None:
         self._fill()
 
     def _fill(self) -> None:
         try:
-            self.query_one(LineTable).set_rows(read_views(self._path))
+            self.show_rows(read_views(self._path))
         except ViewsError as error:
             self.app.notify(str(error), title="Error", severity="error", markup=False)
             self.dismiss(None)
 
-    def on_line_table_chosen(self, message: LineTable.Chosen) -> None:
-        self.dismiss(message.row)
-
-    def action_pick(self) -> None:
-        self.query_one(LineTable).action_choose()
-
     def action_remove(self) -> None:
         """Remove the view under the cursor."""
-        view = self.query_one(LineTable).row
+        view = self.table.row
         if view is not None:
             try:
                 remove_view(self._path, view.name)

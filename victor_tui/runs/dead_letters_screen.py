@@ -17,12 +17,14 @@ from victor_engine.api import DeadLetterGroup, RunInfo, RunQuery
 from victor_engine.errors import VictorError
 from victor_tui.base_screen import TableScreen
 from victor_tui.feed import Loader, Subject
+from victor_tui.filter_language import Filter, has_words, parse_words
 from victor_tui.keys import bindings
 from victor_tui.row_values import Here, row_values, row_why
 from victor_tui.runs.actions import RunCommands
 from victor_tui.runs.run_plans import apply_to_all
 from victor_tui.text import clean, full, moment, plural, relative
 from victor_tui.widgets.columns import Cell, Column
+from victor_tui.widgets.filter_bar import FilterBar
 from victor_tui.widgets.preview import Facts, Preview
 from victor_tui.widgets.table import LineTable
 
@@ -35,6 +37,11 @@ AT_MOST = 100_000
 EMPTY = """No dead letters: no failed run needs a decision.
 
 esc  back"""
+EMPTY_FILTER = "Nothing matches the filter.\n\n/  change the filter"
+_EMPTIES: dict[Subject, str] = {
+    "dead": EMPTY,
+    "letters": "This cause has no more dead letters.\n\nesc  back to the causes",
+}
 
 
 _WORDS = {
@@ -57,6 +64,7 @@ class DeadScreen(TableScreen):
     def __init__(self) -> None:
         super().__init__()
         self.cause: DeadLetterGroup | None = None
+        self._filter = Filter()
         self.commands = RunCommands(self, runs=self._chosen_runs, done=self._mark_stale)
 
     # --- layout --------------------------------------------------------------------------------
@@ -71,6 +79,7 @@ class DeadScreen(TableScreen):
             return moment(run.finished_at or run.created_at, now, zone), "dim"
 
         yield Static("", id="dead-head", markup=False)
+        yield FilterBar("words", zone, self.now, parse_words, (), collapses=True)
         with Container(classes="body"):
             yield LineTable[DeadLetterGroup](
                 [
@@ -96,7 +105,7 @@ class DeadScreen(TableScreen):
                 ],
                 key=lambda run: run.id,
                 now=self.now,
-                empty="This cause has no more dead letters.\n\nesc  back to the causes",
+                empty=_EMPTIES["letters"],
                 id="letters",
             )
             yield Preview()
@@ -119,8 +128,19 @@ class DeadScreen(TableScreen):
         rows = self.snapshot(subject)
         if subject == "letters" and self.cause is None:
             return
-        self.query_one(f"#{subject}", LineTable).set_rows(rows)
+        shown = [row for row in rows if has_words(self._filter, _text(row))]
+        table = self.query_one(f"#{subject}", LineTable)
+        table.empty = EMPTY_FILTER if rows else _EMPTIES[subject]
+        table.set_rows(shown, of=self._filter)
+        if table.display:
+            self.query_one(FilterBar).note(f"{len(shown):,} of {len(rows):,}")
         self._draw_head()
+
+    def on_filter_bar_changed(self, message: FilterBar.Changed) -> None:
+        self._filter = message.filter
+        subject: Subject = "dead" if self.cause is None else "letters"
+        if self.snapshot(subject) is not None:
+            self.draw(subject)
 
     def _draw_head(self) -> None:
         groups: Sequence[DeadLetterGroup] = self.console.feed.snapshots.get("dead") or ()
@@ -180,6 +200,7 @@ class DeadScreen(TableScreen):
             self.dismiss()
             return
         self.cause = None
+        self.show_filter("")
         self._choose_table()
         self.console.feed.watch(self.loaders())
 
@@ -192,6 +213,7 @@ class DeadScreen(TableScreen):
             self.console.navigator.open_run(row.id)
             return
         self.cause = row
+        self.show_filter("")
         table: LineTable[RunInfo] = self.query_one("#letters", LineTable)
         table.marked.clear()
         table.forget()
@@ -215,7 +237,7 @@ class DeadScreen(TableScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("open", "newest", "run_command"):
             return self.current is not None
-        return action != "filter"
+        return True
 
     def _mark_stale(self) -> None:
         self.console.feed.mark_stale("dead", "letters")
@@ -247,6 +269,13 @@ class DeadScreen(TableScreen):
         await apply_to_all(self.console, ids, command, _WORDS[command], f"{names}{more}")
         table.marked.clear()
         self._mark_stale()
+
+
+def _text(row: DeadLetterGroup | RunInfo) -> str:
+    """Return the text that the filter searches."""
+    if isinstance(row, RunInfo):
+        return f"{row.id} {row.version} {row.started_by} {_message(row)}"
+    return f"{row.workflow} {row.node_id or ''} {row.error_type} {row.pattern}"
 
 
 def _message(run: RunInfo) -> str:

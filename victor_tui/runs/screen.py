@@ -69,13 +69,8 @@ class RunsScreen(TableScreen):
         self.filter = Filter()
         self._shown_filter = self.filter
         """The filter of the loaded runs."""
-        self._wanted: str | None = None
         self._depths: dict[str, int] = {}
         self._stuck: frozenset[str] = frozenset()
-
-    def on_mount(self) -> None:
-        if self._wanted is not None:
-            self.show_filter(self._wanted)
 
     def compose_body(self) -> ComposeResult:
         zone = self.console.zone
@@ -169,15 +164,6 @@ class RunsScreen(TableScreen):
 
     # --- filter -------------------------------------------------------------------------------
 
-    def show_filter(self, text: str) -> None:
-        """Set the filter, now or when the filter bar is mounted."""
-        self._wanted = text
-        for bar in self.query(FilterBar):
-            bar.value = text
-
-    def action_filter(self) -> None:
-        self.query_one(FilterBar).edit()
-
     def action_active(self) -> None:
         bar = self.query_one(FilterBar)
         bar.value = "" if bar.value == "status:active" else "status:active"
@@ -185,9 +171,6 @@ class RunsScreen(TableScreen):
     def on_filter_bar_changed(self, message: FilterBar.Changed) -> None:
         self.filter = message.filter
         self.console.feed.watch(self.loaders())
-
-    def on_filter_bar_done(self) -> None:
-        self.query_one("#runs", LineTable).focus()
 
     # --- preview ------------------------------------------------------------------------------
 

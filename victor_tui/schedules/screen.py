@@ -14,7 +14,7 @@ from victor_engine.api import ScheduleInfo
 from victor_tui.base_screen import TableScreen
 from victor_tui.feed import Loader, Subject
 from victor_tui.file_facts import files_facts
-from victor_tui.filter_language import Filter
+from victor_tui.filter_language import Filter, has_words
 from victor_tui.keys import bindings
 from victor_tui.schedules.actions import ScheduleCommands
 from victor_tui.schedules.dependency_chain import Chain
@@ -47,7 +47,7 @@ def matches(schedule: ScheduleInfo, wanted: Filter, now: datetime) -> bool:
     return (
         (wanted.workflow or "").lower() in spec.workflow.lower()
         and (wanted.schedule or "") in schedule.id
-        and all(word in text.lower() for word in wanted.text.lower().split())
+        and has_words(wanted, text)
     )
 
 
@@ -76,14 +76,13 @@ class SchedulesScreen(TableScreen):
             clock = moment(schedule.next_fire, now, self.console.zone)
             return f"{clock} {relative(schedule.next_fire, now)}", "plain"
 
-        bar = FilterBar(
+        yield FilterBar(
             "words  workflow:deploy  schedule:4f2",
             self.console.zone,
             self.now,
             fields=("workflow", "schedule"),
+            collapses=True,
         )
-        bar.display = False
-        yield bar
         with Container(classes="body"):
             yield LineTable[ScheduleInfo](
                 [
@@ -136,20 +135,10 @@ class SchedulesScreen(TableScreen):
 
     # --- filter -------------------------------------------------------------------------------
 
-    def action_filter(self) -> None:
-        bar = self.query_one(FilterBar)
-        bar.display = True
-        bar.edit()
-
     def on_filter_bar_changed(self, message: FilterBar.Changed) -> None:
         self._filter = message.filter
         if self.snapshot("schedules") is not None:
             self.draw("schedules")
-
-    def on_filter_bar_done(self) -> None:
-        bar = self.query_one(FilterBar)
-        bar.display = bool(bar.value)
-        self.table.focus()
 
     # --- commands, and other pages --------------------------------------------------------------------------
 

@@ -6,7 +6,10 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+import msgspec
+
 from victor_engine.api import FilesInfo, Port, ProblemInfo, VersionInfo, WorkflowInfo
+from victor_tui.filter_language import Filter, has_words
 from victor_tui.text import relative
 from victor_tui.versions.facts import status_of
 from victor_tui.widgets.columns import Cell, Column
@@ -19,6 +22,8 @@ unfolding."""
 EMPTY = """No workflow is registered.
 
 Put a workflow file into workflows/ of the workspace and press F5."""
+
+EMPTY_FILTER = "No version matches the filter.\n\n/  change the filter"
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,25 @@ def version_rows(workflows: list[WorkflowInfo], unfolded: Collection[str] | None
                 VersionRow(info, workflow.description, workflow.problems, first, index == end, folded)
             )
     return rows
+
+
+def matching(workflows: Iterable[WorkflowInfo], wanted: Filter) -> list[WorkflowInfo]:
+    """Return the workflows with a version that matches the filter, each with these versions only."""
+    found = []
+    for workflow in workflows:
+        versions = tuple(each for each in workflow.versions if _matches(each, workflow.description, wanted))
+        if versions:
+            found.append(msgspec.structs.replace(workflow, versions=versions))
+    return found
+
+
+def _matches(info: VersionInfo, description: str, wanted: Filter) -> bool:
+    text = f"{info.workflow} {info.version} {status_of(info)[0]} {' '.join(info.aliases)} {description}"
+    return (
+        (wanted.workflow or "").lower() in info.workflow.lower()
+        and info.version.startswith(wanted.version or "")
+        and has_words(wanted, text)
+    )
 
 
 def with_files(rows: list[VersionRow], files: FilesInfo | None) -> list[VersionRow]:
@@ -145,12 +169,12 @@ class VersionTree:
         }
         return heads
 
-    def rows(self, workflows: list[WorkflowInfo]) -> list[VersionRow]:
-        """Return the rows of the loaded workflows."""
+    def rows(self, workflows: list[WorkflowInfo], wanted: Filter) -> list[VersionRow]:
+        """Return the rows of the loaded workflows that match the filter."""
         if self._unfolded is None and sum(w.version_count for w in workflows) > UNFOLDED_AT_FIRST:
             self._unfolded = set()
         known = [self._complete.get(workflow.name, workflow) for workflow in workflows]
-        return version_rows(known, self._unfolded)
+        return version_rows(matching(known, wanted), self._unfolded)
 
     def fold(self, name: str, folded: bool, workflows: list[WorkflowInfo]) -> bool:
         """Fold or unfold a workflow. Return whether its other versions must be loaded."""

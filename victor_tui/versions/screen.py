@@ -12,11 +12,8 @@ from textual.containers import Container
 from victor_engine.api import (
     AliasInfo,
     DefinitionDiff,
-    EngineInfo,
-    FilesInfo,
     MigrationEdge,
     VersionInfo,
-    WorkflowInfo,
 )
 from victor_engine.errors import VictorError
 from victor_tui.base_screen import TableScreen
@@ -34,8 +31,10 @@ from victor_tui.versions.facts import (
     notices,
     notices_facts,
 )
-from victor_tui.versions.rows import VersionRow, VersionTree, status_cell, versions_table, with_files
+from victor_tui.versions.rows import VersionRow, status_cell, versions_table
+from victor_tui.versions.version_list import VersionList
 from victor_tui.versions.yaml_view import highlight_yaml
+from victor_tui.widgets.filter_bar import FilterBar
 from victor_tui.widgets.preview import Facts, Preview
 from victor_tui.widgets.table import LineTable
 
@@ -81,14 +80,13 @@ class VersionsScreen(TableScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.versions = VersionTree()
+        self.versions = VersionList(self)
         self.texts = VersionTexts(self)
         self.commands = VersionCommands(self, lambda: self.table, self._aliases)
         self._compared: tuple[VersionRow, VersionRow] | None = None
         self._difference: DefinitionDiff | None = None
         self._notice_rows: list[VersionInfo] = []
         self._notices = False
-        self._shown_files: FilesInfo | None = None
 
     @property
     def table(self) -> LineTable[VersionRow]:
@@ -96,12 +94,19 @@ class VersionsScreen(TableScreen):
         return found
 
     def compose_body(self) -> ComposeResult:
+        yield FilterBar(
+            "words  workflow:deploy  version:2.1",
+            self.console.zone,
+            self.now,
+            fields=("workflow", "version"),
+            collapses=True,
+        )
         with Container(classes="body tall"):
             yield versions_table(self.now)
             yield Preview()
 
     def loaders(self) -> dict[Subject, Loader]:
-        return {"workflows": self.versions.load, "aliases": lambda port: port.aliases()}
+        return {"workflows": self.versions.tree.load, "aliases": lambda port: port.aliases()}
 
     def draw(self, subject: Subject) -> None:
         if subject == "aliases":
@@ -109,53 +114,25 @@ class VersionsScreen(TableScreen):
             self.refresh_bindings()
             return
         self.texts.edges.clear()
-        self._show_rows(self.snapshot("workflows"))
+        self.versions.show()
         if self._notices:
             self._load_notices()
 
     def feed_refreshed(self, subject: Subject) -> None:
         super().feed_refreshed(subject)
-        if subject == "engine" and self._files != self._shown_files and self.query(LineTable):
-            self._show_rows(self.snapshot("workflows") or [])
+        if subject == "engine" and self.query(LineTable):
+            self.versions.show_files()
 
-    @property
-    def _files(self) -> FilesInfo | None:
-        engine: EngineInfo | None = self.console.feed.snapshots.get("engine")
-        return engine.files if engine is not None else None
-
-    def _show_rows(self, workflows: list[WorkflowInfo]) -> None:
-        self._shown_files = self._files
-        self.table.set_rows(with_files(self.versions.rows(workflows), self._shown_files))
+    def on_filter_bar_changed(self, message: FilterBar.Changed) -> None:
+        self.versions.set_filter(message.filter)
 
     def on_line_table_chosen(self, message: LineTable.Chosen) -> None:
         row: VersionRow = message.row
-        self._fold(row, not row.folded)
+        self.versions.fold(row, not row.folded)
 
     def action_fold(self, folded: bool) -> None:
         if self.current is not None:
-            self._fold(self.current, folded)
-
-    def _fold(self, row: VersionRow, folded: bool) -> None:
-        """Fold or unfold a workflow."""
-        workflows: list[WorkflowInfo] = self.snapshot("workflows") or []
-        name = row.info.workflow
-        if self.versions.fold(name, folded, workflows):
-            self._load_versions(name)
-        self._show_rows(workflows)
-        if not self.table.select(row.id):
-            heads = [found.id for found in self.table.rows if found.info.workflow == name]
-            self.table.select(heads[0]) if heads else None
-
-    @work(group="versions")
-    async def _load_versions(self, name: str) -> None:
-        """Load the other versions of an unfolded workflow."""
-        try:
-            found = await self.port.workflows(name)
-        except VictorError as error:
-            self.console.report(error)
-            return
-        self.versions.add(found)
-        self._show_rows(self.snapshot("workflows") or [])
+            self.versions.fold(self.current, folded)
 
     def _aliases(self, workflow: str) -> list[AliasInfo]:
         found: list[AliasInfo] = self.snapshot("aliases") or []
@@ -220,7 +197,7 @@ class VersionsScreen(TableScreen):
             return self.commands.allows(str(parameters[0]))
         if action == "diff":
             return self.current is not None and self.commands.pair() is not None
-        return action != "filter"
+        return True
 
     def action_version(self, command: str) -> None:
         self.commands.start(command)

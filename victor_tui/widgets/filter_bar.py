@@ -27,10 +27,10 @@ _NAMES = 1000
 
 
 class FilterBar(Vertical):
-    """An input for the filter language. Enter returns to the table, escape also clears the filter.
+    """An input for the filter language. Enter goes to the table below, escape also clears the filter.
 
     While it has the focus, a second line shows possible input or marks an error. `fields` are the supported
-    fields. Tab completes the last word.
+    fields. Tab completes the last word. With `collapses` the bar is visible only while it has text or the focus.
     """
 
     DEFAULT_CSS = """
@@ -53,9 +53,6 @@ class FilterBar(Vertical):
             super().__init__()
             self.filter = filter
 
-    class Done(Message):
-        """The user has finished the filter."""
-
     def __init__(
         self,
         placeholder: str,
@@ -63,8 +60,12 @@ class FilterBar(Vertical):
         now: Callable[[], datetime],
         parse: Callable[[str, datetime, tzinfo | None], Any] = parse_filter,
         fields: Sequence[str] = tuple(FIELDS),
+        *,
+        collapses: bool = False,
     ) -> None:
         super().__init__()
+        self._collapses = collapses
+        self.display = not collapses
         self._now = now
         self._parse = parse
         self.zone = zone
@@ -102,9 +103,15 @@ class FilterBar(Vertical):
     def value(self, text: str) -> None:
         self._input.value = text
         self._input.cursor_position = len(text)
+        self._collapse()
 
     def edit(self) -> None:
+        self.display = True
         self._input.focus()
+
+    def _collapse(self) -> None:
+        if self._collapses and not self._input.has_focus:
+            self.display = bool(self.value)
 
     def note(self, text: str, bad: bool = False) -> None:
         """Show the number of matches, or an error."""
@@ -139,7 +146,7 @@ class FilterBar(Vertical):
         """Mark the error under its position, or show possible input."""
         indent = " " * _PROMPT
         if error is None:
-            words = f"{indent}{hint(self.value, self.fields)}  tab completes"
+            words = f"{indent}{hint(self.value, self.fields)}" + ("  tab completes" if self.fields else "")
             self._help.update(Content.styled(clean(words), "$foreground-muted"))
             return
         self._help.update(
@@ -153,7 +160,12 @@ class FilterBar(Vertical):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        self.post_message(self.Done())
+        self._finish()
+
+    def _finish(self) -> None:
+        self.screen.focus_next()
+        if self._collapses:
+            self.display = bool(self.value)
 
     def action_complete(self) -> None:
         found = self.completed(self.value)
@@ -164,7 +176,7 @@ class FilterBar(Vertical):
 
     def action_clear(self) -> None:
         self._input.value = ""
-        self.post_message(self.Done())
+        self._finish()
 
 
 class _Words(Suggester):

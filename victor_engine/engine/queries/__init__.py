@@ -12,6 +12,7 @@ from victor_engine.engine.queries.reader import Reader, StoreReader
 from victor_engine.engine.queries.requests import NoneOf, RequestQueries, reach_all
 from victor_engine.engine.queries.runs import RunQueries
 from victor_engine.engine.queries.schedules import ScheduleQueries, exclusion
+from victor_engine.engine.queries.search import SearchQueries
 from victor_engine.engine.queries.stored_problems import stored_problems
 from victor_engine.engine.queries.versions import (
     Problems,
@@ -30,6 +31,7 @@ __all__ = [
     "RequestQueries",
     "RunQueries",
     "ScheduleQueries",
+    "SearchQueries",
     "StoreReader",
     "VersionQueries",
     "exclusion",
@@ -45,6 +47,7 @@ class Queries:
     schedules: ScheduleQueries
     requests: RequestQueries
     versions: VersionQueries
+    search: SearchQueries
 
     @classmethod
     def over(
@@ -84,4 +87,5 @@ class Queries:
             VersionQueries(
                 reader, clock, problems, migration_functions or NoFunctions(), declared, check_start
             ),
+            SearchQueries(reader),
         )
