@@ -38,18 +38,22 @@ def head(run: RunInfo, now: datetime, zone: tzinfo | None) -> Content:
         parts.append(("  dead letter", "$text-error"))
     if run.deprecated:
         parts.append((f"\n ! {clean(run.version)} is deprecated: {clean(run.deprecated)}", "$text-warning"))
+    failures = "; ".join(clean(line) for line in handler_failures(run))
     if run.handler:
         parts.append((f"\n ⋯ executes {clean(handler_text(run))}", "$text-primary"))
-    for line in handler_failures(run):
-        parts.append((f"\n ! {clean(line)}", "$text-warning"))
     if run.error is not None:
         where = f" in {clean(run.error.node_id)}" if run.error.node_id else ""
-        parts.append((f"\n ✗ {clean(run.error.type)}{where}: {clean(run.error.message)}", "$text-error"))
+        lead = "  " if run.handler else "\n "
+        parts.append((f"{lead}✗ {clean(run.error.type)}{where}: {clean(run.error.message)}", "$text-error"))
+        if failures:
+            parts.append((f"  ! {failures}", "$text-warning"))
+    elif failures:
+        parts.append((f"\n ! {failures}", "$text-warning"))
     elif run.quarantine:
         parts.append((f"\n ✗ {clean(run.quarantine)}", "$text-error"))
-    elif run.waits_for:
+    elif run.waits_for and not run.handler:
         parts.append((f"\n ◆ waits for {clean(run.waits_for)}", "$text-accent"))
-    elif run.current:
+    elif run.current and not run.handler:
         since = f", since {moment(run.since, now, zone)}" if run.since is not None else ""
         style = "$text-error" if stuck else "$text-primary"
         parts.append((f"\n {mark.glyph} at {clean(active_nodes(run, now))}{since}", style))
