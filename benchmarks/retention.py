@@ -141,7 +141,8 @@ async def prune(root: Path, state: Path, keep: int) -> None:
     print(f"{total} of {total + left['runs']} runs deleted in {took:.0f} s ({total / took:.0f} a second)")
     print(f"store {size(path)}, largest log {largest_log / 1e6:.0f} MB, audit chain intact: {intact}")
     print(
-        f"longest answer: {max(quiet) * 1000:.0f} ms before, {max(busy) * 1000:.0f} ms during ({len(busy)} answers)"
+        f"longest answer: {max(quiet) * 1000:.0f} ms before, {max(busy) * 1000:.0f} ms during ({len(busy)} answers),"
+        f" {max(busy) / max(quiet):.1f} times as long"
     )
     print(f"median answer: {median(quiet) * 1000:.1f} ms before, {median(busy) * 1000:.1f} ms during")
     assert intact

@@ -13,15 +13,19 @@ from pathlib import Path
 import pytest
 
 from tests.engine.support import ME, question, until_end, workspace
+from tests.store.seed import plans
 from victor_engine.api import Answer, EventQuery, RunQuery
 from victor_engine.clock import FakeClock, to_us
 from victor_engine.config import load_config
 from victor_engine.domain.retention import Retention, RetentionRule
 from victor_engine.engine import Engine
 from victor_engine.engine.retention import LARGEST_STEP, STEP_SECONDS, next_size
+from victor_engine.engine.retention_plan import SCANNED
 from victor_engine.errors import ConfigError, ConflictError
 from victor_engine.identity import acting_as
+from victor_engine.store import schema
 from victor_engine.store.db import Tx
+from victor_engine.store.queries.retention import prunable
 from victor_engine.store.repositories import retention as repository
 
 START = datetime(2026, 1, 1, 12, 30, tzinfo=UTC)
@@ -257,6 +261,18 @@ async def test_a_run_with_many_rows_goes_in_several_steps(
         assert max(steps) <= 100
         left = await engine.store.read(lambda c: c.execute("SELECT COUNT(*) FROM logs").fetchone()[0])
         assert left == 0
+
+
+def test_a_check_of_many_runs_reads_these_runs_alone() -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        schema.migrate(connection, ":memory:")
+        for count in (1, 10, 50, LARGEST_STEP, SCANNED):
+            statements: list[str] = []
+            connection.set_trace_callback(statements.append)
+            prunable(connection, range(1, count + 1))
+            connection.set_trace_callback(None)
+            steps = [step for _, step in plans(connection, statements)]
+            assert "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)" in steps, steps
 
 
 def test_the_first_rule_that_covers_a_run_decides_it() -> None:
