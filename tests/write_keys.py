@@ -33,6 +33,7 @@ TITLES = {
     "month": "The days of the month view",
     "rows": "A list of objects in a form",
     "dialog": "Every dialog",
+    "start": "The start of a run with inputs",
     "command": "The command line",
     "editor": "A dialog with a long text",
     "answer": "A request",

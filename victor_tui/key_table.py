@@ -328,6 +328,9 @@ DIALOG_KEYS: Mapping[str, tuple[Key, ...]] = {
         Key("pageup", "scroll_body(-1)", "Scroll up", "dialog.up", "Scroll up"),
         Key("pagedown", "scroll_body(1)", "Scroll down", "dialog.down", "Scroll down"),
     ),
+    "start": (
+        Key("ctrl+r", "switch_form", "JSON", "start.json", "Change between fields and JSON beside the schema", show=True),
+    ),
     "command": (
         Key("tab", "complete", "Complete", "command.complete", "Complete the command", priority=True),
     ),

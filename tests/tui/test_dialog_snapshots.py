@@ -113,6 +113,19 @@ class Scene:
     fill: dict[str, str] = field(default_factory=dict)
 
 
+INPUTS: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "customer": {"type": "string", "description": "The id of the customer"},
+        "days": {"type": "integer", "default": 7, "minimum": 1},
+        "region": {"enum": ["eu", "us"], "default": "us"},
+        "urgent": {"type": "boolean", "default": False},
+    },
+    "additionalProperties": False,
+    "required": ["customer"],
+}
+
+
 DIALOGS = {
     "confirm": Scene(
         lambda f, _: ConfirmDialog("Cancel the run?", "Its two nodes are stopped.", danger=True)
@@ -132,6 +145,7 @@ DIALOGS = {
         )
     ),
     "trigger": Scene(lambda f, _: TriggerDialog("daily_report", {"region": "eu", "days": 7})),
+    "trigger-form": Scene(lambda f, _: TriggerDialog("daily_report", {"region": "eu"}, INPUTS)),
     "trust": Scene(lambda f, _: TrustDialog(f.trust)),
     "help": Scene(lambda f, below: HelpDialog(below)),
     "schedule": Scene(lambda f, _: ScheduleDialog(f.schedules["host_health"].spec)),

@@ -63,11 +63,17 @@ class SharedDialogs:
         return done
 
     async def start_workflow(self, workflow: str, version: str | None = None) -> None:
-        """Ask for the initial state, start a run, and open it."""
+        """Ask for the inputs or the initial state, start a run, and open it."""
         from victor_tui.dialogs.start_run import TriggerDialog
 
         console = self._console
-        found = await console.push_screen_wait(TriggerDialog(workflow, {}))
+        with console.key_queue.hold():
+            try:
+                schema = (await console.port.definition(workflow, version)).inputs
+            except VictorError as error:
+                console.report(error)
+                return
+            found = await console.push_screen_wait(TriggerDialog(workflow, {}, schema))
         if found is None:
             return
         state, note = found

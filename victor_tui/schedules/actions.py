@@ -108,9 +108,15 @@ class ScheduleCommands:
             return
         from victor_tui.dialogs.start_run import TriggerDialog
 
-        schedule = targets[0]
-        dialog = TriggerDialog(schedule.spec.workflow, schedule.spec.initial_state)
-        found = await self._screen.console.push_screen_wait(dialog)
+        schedule, console = targets[0], self._screen.console
+        spec = schedule.spec
+        with console.key_queue.hold():
+            try:
+                schema = (await self._screen.port.definition(spec.workflow, spec.version)).inputs
+            except VictorError as error:
+                console.report(error)
+                return
+            found = await console.push_screen_wait(TriggerDialog(spec.workflow, spec.initial_state, schema))
         if found is not None:
             state, words = found
             action = self._screen.port.trigger_schedule(schedule.id, state, words)
