@@ -22,7 +22,8 @@ def _version() -> str:
         return "(not installed)"
 
 
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="victor-tui",
         description="Operations console for workflows: schedules, runs, people, history, versions.",
@@ -43,7 +44,11 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "remembered answer, else ask; otherwise: console",
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
-    arguments = parser.parse_args(argv)
+    return parser
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    arguments = parser().parse_args(argv)
     if arguments.config:
         arguments.config = os.path.abspath(os.path.expanduser(arguments.config))
     return arguments

@@ -31,7 +31,7 @@ def build(folder: Path) -> Path:
     """Build the wheel from a copy of the source, without files of an earlier build."""
     source = folder / "source"
     unwanted = shutil.ignore_patterns("__pycache__")
-    for name in PACKAGES:
+    for name in (*PACKAGES, "man"):
         shutil.copytree(ROOT / name, source / name, ignore=unwanted)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
@@ -75,6 +75,8 @@ def test_the_wheel_is_complete_and_runs_a_workflow_and_the_console(tmp_path: Pat
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    manual = environment / "share" / "man" / "man1"
+    assert {path.name for path in manual.iterdir()} == {path.name for path in (ROOT / "man").iterdir()}
     version = wheel.name.split("-")[1]
     assert version in victor("--version")
     root = tmp_path / "ops"
