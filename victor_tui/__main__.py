@@ -114,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # All tasks of the console inherit this context, so each command has the name of the user.
     current_actor.set(local_actor("console"))
     never = arguments.attach or arguments.read_only
-    app = VictorApp(connect, allow_start=None if never else allow_start)
+    app = VictorApp(connect, allow_start=None if never else allow_start, remember=True)
     result = app.run(mouse=not os.environ.get("VICTOR_NO_MOUSE"))
     if result == HAND_OVER:
         start_daemon(arguments)

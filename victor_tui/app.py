@@ -49,6 +49,7 @@ from victor_tui.keys import SCREENS, bindings
 from victor_tui.navigation import ScreenNavigator
 from victor_tui.output_guard import ControlCharacterFilter
 from victor_tui.palette_providers import PROVIDERS
+from victor_tui.session_memory import SessionMemory
 from victor_tui.text import clean, full
 from victor_tui.textual_compat import (
     CachedStylesheet,
@@ -110,7 +111,8 @@ class VictorApp(Console):
     """The application. `connect` returns a port, and is called again after the connection is lost.
 
     `allow_start` is called when the user lets the next `connect` start an engine. Without it, the console
-    starts none. `run` returns `HAND_OVER` if a daemon must take over the embedded engine.
+    starts none. With `remember`, it opens as the last session ended.
+    `run` returns `HAND_OVER` if a daemon must take over the embedded engine.
     """
 
     TITLE = "victor"
@@ -133,6 +135,7 @@ class VictorApp(Console):
         theme: str | None = None,
         interval: float = INTERVAL,
         allow_start: Callable[[], None] | None = None,
+        remember: bool = False,
     ) -> None:
         super().__init__(
             connect,
@@ -151,6 +154,8 @@ class VictorApp(Console):
         self._distributor = FeedDistributor(self)
         self._engine = EngineActions(self)
         self._prepared = False
+        self._memory = SessionMemory(self, remember)
+        self.first_shown, self.leaving = self._memory.show_last, self._memory.keep
         self._seconds = 0
         self._keys: GlobalKeys | None = None
         self._feeding: Worker[None] | None = None
@@ -184,6 +189,7 @@ class VictorApp(Console):
 
     async def on_unmount(self) -> None:
         self.announcer.restore_title()
+        self._memory.close()
         if self._feeding is not None:
             # The feed can be starting an engine: its port is closed below, or the feed closes it.
             self._feeding.cancel()
@@ -207,6 +213,7 @@ class VictorApp(Console):
             if self._seconds % seconds == 0:
                 self.feed.mark_stale(subject)
         self._distributor.tick()
+        self._memory.tick()
 
     # --- feed ---------------------------------------------------------------------------------
 
@@ -216,6 +223,7 @@ class VictorApp(Console):
         if self.lost:
             self.notify("Connected to the engine again.", markup=False)
         self.lost = ""
+        self._memory.restore(engine.workspace)
         if self.access.limited:
             self.show_mode("inbox")  # the only screen with something to see
         if engine.engine_user not in ("", user_name(os.geteuid())):
@@ -378,6 +386,7 @@ class VictorApp(Console):
 
     @work(group="dialog", exclusive=True)
     async def action_leave(self) -> None:
+        self._memory.tick()
         if not self.owns_engine:
             self.exit()
             return

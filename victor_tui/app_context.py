@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar, cast
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 from textual.notifications import SeverityLevel
 from textual.timer import Timer, TimerCallback
@@ -134,6 +134,10 @@ class Console(KeyQueueApp[str]):
         self.session = Session(lambda: self.clock.now())
         """The messages and actions of this console, and the visited screens."""
         self.answers = Answers(self)
+        self.first_shown: Callable[[Any], None] = lambda screen: None
+        """Called with a screen with a table when it is mounted."""
+        self.leaving: Callable[[Any], None] = lambda screen: None
+        """Called with the current screen before another main screen is shown."""
         self.navigator = navigator(self)
         self.dialogs = dialogs(self)
 
@@ -199,6 +203,7 @@ class Console(KeyQueueApp[str]):
         """Close the screens above the main screen, and switch to another main screen."""
         while len(self.screen_stack) > 1:
             self.pop_screen()
+        self.leaving(self.screen)
         self.switch_mode(mode)
 
     def update_header(self) -> None:

@@ -133,6 +133,8 @@ class TableScreen(ConsoleScreen):
         self.watch(self.app, "theme", self._explain_again, init=False)
         if self._wanted_filter is not None:
             self.show_filter(self._wanted_filter)
+        else:
+            self.console.first_shown(self)
 
     def on_screen_resume(self) -> None:
         for table in self.query(LineTable):

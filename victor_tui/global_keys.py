@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from textual.content import Content
 
@@ -14,6 +14,7 @@ from victor_tui.widgets.table import LineTable
 
 if TYPE_CHECKING:
     from victor_tui.app_context import Console
+    from victor_tui.base_screen import TableScreen
 
 _UNDOES = {
     "schedules": ("pause_schedule", "resume_schedule", "skip_next", "trigger_schedule", "remove_schedule",
@@ -75,6 +76,8 @@ class GlobalKeys:
                 await self._actions()
             case "undo":
                 await self._undo()
+            case "views" | "save_view":
+                await self._views(name)
             case "command":
                 await self._command()
             case _:
@@ -185,6 +188,14 @@ class GlobalKeys:
         if await console.perform(call(**arguments), f"Undone: {done.words}.") is not None:
             console.session.mark_undone(done, console.session.done[0])
             console.feed.mark_stale("runs", "run", "schedules", "requests", "workflows", "engine")
+
+    async def _views(self, name: str) -> None:
+        from victor_tui.dialogs.views import choose_view, keep_view
+        from victor_tui.screen_views import has_views
+
+        screen = self._screen
+        if has_views(screen):
+            await (choose_view if name == "views" else keep_view)(cast("TableScreen", screen))
 
     async def _command(self) -> None:
         from victor_tui.dialogs.command_line import CommandLine

@@ -114,6 +114,11 @@ _RUN_COMMANDS: tuple[tuple[str, str, str, str], ...] = (
 )
 
 
+def _views(scope: str) -> Key:
+    about = "Choose a saved view, or save the filter and the order"
+    return Key("F", "app.everywhere('views')", "Views", f"{scope}.views", about)
+
+
 def _lines(scope: str) -> Iterator[Key]:
     for keys, action, name, about in _LINES:
         yield Key(keys, action, name, f"{scope}.{name.lower().replace(' ', '')}", about)
@@ -148,6 +153,7 @@ SCREEN_KEYS: Mapping[str, tuple[Key, ...]] = {
         Key("d", "schedule('remove')", "Remove", "schedules.remove", "Remove this schedule"),
         Key("l", "schedule('runs')", "Its runs", "schedules.runs", "Show the runs of this schedule"),
         Key("D", "app.drain", "Drain", "schedules.drain", "Drain, or stop draining"),
+        _views("schedules"),
     ),
     "timelines": (
         Key("escape,v", "back", "Back", "timelines.back", "Back to the list", show=True),
@@ -166,6 +172,7 @@ SCREEN_KEYS: Mapping[str, tuple[Key, ...]] = {
         Key("a", "answer_run", "Answer", "runs.answer", "Answer the request that this run waits for", show=True),
         *_run_commands("runs", "cancel", "kill", "pause", "resume", "retry", "redrive", "dead_letters"),
         Key("f", "active", "Active only", "runs.active", "Show only active runs, or all runs"),
+        _views("runs"),
     ),
     "run": (
         Key("escape", "back", "Back", "run.back", "Back to the list", show=True),
@@ -217,8 +224,8 @@ SCREEN_KEYS: Mapping[str, tuple[Key, ...]] = {
         Key("l", "request('run')", "Run", "inbox.run", "Open the run of this request"),
         Key("f", "next_view", "View", "inbox.view", "Next view: all, mine, my groups, unclaimed, overdue", show=True),
         Key("B", "group", "By workflow", "inbox.group", "Group by workflow, or sort by urgency"),
-        Key("s", "views('save')", "Save view", "inbox.save_view", "Save the filter and the order under a name"),
-        Key("F", "views('pick')", "Views", "inbox.views", "Choose a saved view"),
+        Key("s", "app.everywhere('save_view')", "Save view", "inbox.save_view", "Save filter and order under a name"),
+        _views("inbox"),
         Key("v", "toggle_done", "Done", "inbox.done", "Show open requests, or decided requests", show=True),
     ),
     "history": (
@@ -227,6 +234,7 @@ SCREEN_KEYS: Mapping[str, tuple[Key, ...]] = {
         Key("f", "only", "Only this", "history.only", "Filter by the workflow of this row", show=True),
         Key("t", "trend", "Trend", "history.trend", "Show durations and outcomes over time", show=True),
         *_run_commands("history", "compare", "dead_letters"),
+        _views("history"),
     ),
     "versions": (
         Key("n", "version('start')", "Start", "versions.start", "Start a run of this version", show=True),
@@ -243,6 +251,7 @@ SCREEN_KEYS: Mapping[str, tuple[Key, ...]] = {
         Key("l", "version('runs')", "Its runs", "versions.runs", "Show the runs of this workflow"),
         Key("right", "fold(False)", "Unfold", "versions.unfold", "Show all versions"),
         Key("left", "fold(True)", "Fold", "versions.fold", "Show one version"),
+        _views("versions"),
     ),
 }
 """The keys of the screens. The keys of `screen` work on all of them."""
@@ -366,6 +375,7 @@ DIALOG_KEYS: Mapping[str, tuple[Key, ...]] = {
     "views": (
         Key("escape", "dismiss(None)", "Cancel", "views.cancel", "Close without choosing a view", show=True),
         Key("enter", "pick", "Open", "views.pick", "Show this view", show=True),
+        Key("s", "save", "Save", "views.save", "Save the filter and the order of the screen", show=True),
         Key("slash", "filter", "Filter", "views.filter", "Filter the views", show=True),
         Key("x,delete", "remove", "Remove", "views.remove", "Remove this view", show=True),
         Key("question_mark,f1", "app.help", "Help", "views.help", "Show all keys of this dialog"),

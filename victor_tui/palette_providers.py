@@ -19,5 +19,11 @@ def _found() -> type[Provider]:
     return FoundCommands
 
 
-PROVIDERS: frozenset[type[Provider] | Callable[[], type[Provider]]] = frozenset({_actions, _found})
-"""The actions of the current screen, and things by name."""
+def _views() -> type[Provider]:
+    from victor_tui.dialogs.views import ViewCommands
+
+    return ViewCommands
+
+
+PROVIDERS: frozenset[type[Provider] | Callable[[], type[Provider]]] = frozenset({_actions, _found, _views})
+"""The actions and the saved views of the current screen, and things by name."""

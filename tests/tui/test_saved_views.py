@@ -11,8 +11,8 @@ from textual.widgets import Input, Static
 from tests.tui.conftest import console, until
 from tests.tui.realport import RealPort
 from victor_tui.app import VictorApp
-from victor_tui.inbox.saved_views import MAX_VIEWS, SavedView, ViewsError, read_views, save_view, views_path
-from victor_tui.inbox.views_dialog import SaveViewDialog, ViewsDialog
+from victor_tui.dialogs.views import SaveViewDialog, ViewsDialog
+from victor_tui.saved_views import MAX_VIEWS, SavedView, ViewsError, read_views, save_view, views_path
 from victor_tui.widgets.filter_bar import FilterBar
 from victor_tui.widgets.paged_table import PagedTable
 
@@ -38,7 +38,7 @@ async def test_a_view_is_saved_and_chosen_in_another_console(bare: RealPort) -> 
         await until(pilot, lambda: "needs a name" in str(app.screen.query_one("#error", Static).content))
         await pilot.press(*"night", "ctrl+s")
         await until(pilot, lambda: not isinstance(app.screen, SaveViewDialog))
-    path = views_path()
+    path = views_path("inbox")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert read_views(path) == [SavedView("night", "workflow:a", "workflow")]
     app = console(bare)
@@ -67,7 +67,7 @@ async def test_a_view_is_saved_and_chosen_in_another_console(bare: RealPort) -> 
 
 
 def test_the_file_has_a_limit_and_keeps_all_other_views() -> None:
-    path = views_path()
+    path = views_path("inbox")
     for number in range(MAX_VIEWS):
         save_view(path, SavedView(f"v{number}"))
     with pytest.raises(ViewsError, match="100 views"):

@@ -27,6 +27,7 @@ from victor_tui.history.trend import BUCKETS, Trend, numbers
 from victor_tui.keys import bindings
 from victor_tui.runs.actions import RunCommands
 from victor_tui.runs.columns import known_names
+from victor_tui.saved_views import SavedView
 from victor_tui.widgets.filter_bar import FilterBar
 from victor_tui.widgets.preview import Facts, Preview
 from victor_tui.widgets.table import LineTable
@@ -141,6 +142,13 @@ class HistoryScreen(TableScreen):
             )
         self._reload()
 
+    def show_view(self, view: SavedView) -> None:
+        """Show a saved view."""
+        self.wanted = next((each for each in VIEWS if each == view.view), "activity")
+        self.show_filter(view.filter)
+        self._reload()
+        self.query_one(TABLES[self.view], LineTable).sort_by(view.order, view.reverse)
+
     def action_trend(self) -> None:
         """Show the trend instead of the preview.
 
@@ -182,7 +190,7 @@ class HistoryScreen(TableScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "run":
-            return self._run_id() is not None
+            return run_of(self.current) is not None
         if action == "only":
             return getattr(self.current, "workflow", None) is not None
         return self.commands.allows(str(parameters[0])) if action == "run_command" else True
@@ -196,12 +204,8 @@ class HistoryScreen(TableScreen):
     def action_run_command(self, command: str) -> None:
         self.commands.start(command)
 
-    def _run_id(self) -> str | None:
-        row = self.current
-        return row.id if isinstance(row, RunInfo) else getattr(row, "run_id", None)
-
     def action_run(self) -> None:
-        run_id = self._run_id()
+        run_id = run_of(self.current)
         if run_id is not None:
             self.console.navigator.open_run(run_id)
 
@@ -214,3 +218,8 @@ class HistoryScreen(TableScreen):
         bar.value = (
             bar.value.replace(word, "").strip() if word in bar.value else f"{bar.value} {word}".strip()
         )
+
+
+def run_of(row: Any) -> str | None:
+    """Return the id of the run of a row, or None."""
+    return row.id if isinstance(row, RunInfo) else getattr(row, "run_id", None)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.command import Provider
 from textual.containers import Container
 from textual.content import Content
 from textual.reactive import reactive
@@ -24,10 +22,8 @@ from victor_tui.inbox.filter_language import CYCLE, FIELDS, parse_inbox_filter
 from victor_tui.inbox.open_view import ViewersWatch
 from victor_tui.inbox.request_list import InboxList, ListPage, WorkflowGroups
 from victor_tui.inbox.request_pane import RequestPreview, request_context
-from victor_tui.inbox.saved_views import SavedView, views_path
-from victor_tui.inbox.views_dialog import SaveViewDialog, ViewCommands, ViewsDialog
 from victor_tui.keys import bindings
-from victor_tui.text import clean
+from victor_tui.saved_views import SavedView
 from victor_tui.widgets.filter_bar import FilterBar
 from victor_tui.widgets.paged_table import PagedTable
 from victor_tui.widgets.table import LineTable
@@ -45,7 +41,6 @@ EMPTY_FILTER = "No request matches the filter.\n\n/  change the filter\nf  next 
 class InboxScreen(TableScreen):
     MODE = "inbox"
     CSS_PATH = "screen.tcss"
-    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {ViewCommands}
     KEYS = "inbox"
     BINDINGS: ClassVar[list[BindingType]] = bindings("inbox")
 
@@ -176,18 +171,6 @@ class InboxScreen(TableScreen):
 
     def action_group(self) -> None:
         self.grouped = not self.grouped
-
-    @work(group="dialog", exclusive=True)
-    async def action_views(self, what: Literal["save", "pick"]) -> None:
-        """Save the filter and the order under a name, or choose a saved view."""
-        if what == "save":
-            table, bar = self.requests_table, self.query_one(FilterBar)
-            view = SavedView("", bar.value, table.sort_key, table.sort_reverse, self.show_done)
-            saved = await self.console.push_screen_wait(SaveViewDialog(view))
-            if saved is not None:
-                self.notify(clean(f"View saved: {saved.name}. F chooses it."), markup=False)
-        elif (chosen := await self.console.push_screen_wait(ViewsDialog(views_path()))) is not None:
-            self.show_view(chosen)
 
     def action_next_view(self) -> None:
         """Switch to the next view. Any other filter is replaced by the first view."""

@@ -238,7 +238,8 @@ class PagedTable(LineTable[R]):
         self.refresh()
         self.post_message(self.Highlighted(self, self.row))
 
-    def _sort(self, key: str | None, reverse: bool) -> None:
+    def sort_by(self, key: str | None, reverse: bool) -> None:
+        """Sort by a column, or as the rows came."""
         self.sort_key, self.sort_reverse = key, reverse
         self.refresh()
         self.post_message(self.Sorted())

@@ -338,12 +338,13 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
         keys = [p.column.key for p in self.painter.placed if p.column.sort is not None]
         if keys:
             index = keys.index(self.sort_key) + 1 if self.sort_key in keys else 0
-            self._sort(keys[index % len(keys)], False)
+            self.sort_by(keys[index % len(keys)], False)
 
     def action_sort_flip(self) -> None:
-        self._sort(self.sort_key, not self.sort_reverse)
+        self.sort_by(self.sort_key, not self.sort_reverse)
 
-    def _sort(self, key: str | None, reverse: bool) -> None:
+    def sort_by(self, key: str | None, reverse: bool) -> None:
+        """Sort by a column, or as the rows came."""
         self.show_held()
         self.sort_key, self.sort_reverse = key, reverse
         self._put_rows(sort_rows(self._rows, self.painter.column(key), reverse))
@@ -354,7 +355,7 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
             for placed in self.painter.placed:
                 if placed.x <= event.x < placed.x + placed.width and placed.column.sort is not None:
                     same = placed.column.key == self.sort_key
-                    self._sort(placed.column.key, not self.sort_reverse if same else False)
+                    self.sort_by(placed.column.key, not self.sort_reverse if same else False)
             return
         index = round(self.scroll_y) + event.y - 1
         if index >= len(self._rows):
