@@ -81,6 +81,7 @@ EFFECTS.update(
         "scheduler.drain_timeout": "process/test_daemon.py::test_a_second_signal_ends_the_drain",
         "scheduler.heartbeat": "process/test_daemon.py::test_the_heart_beats_while_the_engine_works",
         "scheduler.heartbeat_interval": "process/test_daemon.py::test_the_heart_beats_while_the_engine_works",
+        "scheduler.log_format": "process/test_daemon.py::test_the_log_has_dates_and_fields_as_text_or_json",
         "scheduler.max_concurrent_runs": "engine/test_commands.py::test_after_a_restart_a_run_without_a_slot_is_queued",
         "scheduler.history_retention_days": f"{RETENTION}::test_changed_rules_need_a_new_confirmation",
         **{

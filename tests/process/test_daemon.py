@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -13,11 +14,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from tests.command_line import victor_words
 from tests.engine.support import workspace
 from tests.process.test_kill import attached
 from victor_engine.cli.main import main
@@ -203,6 +206,53 @@ def test_a_large_log_is_begun_anew_while_the_engine_runs(tmp_path: Path) -> None
     assert sizes[0] > LARGEST
     assert sizes[1:] == [1, 2], "the oldest log is deleted"
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
+
+
+def lines_with(log: Path, text: str) -> list[str]:
+    """Return the lines of a log when one of them has a text."""
+    limit = time.monotonic() + WITHIN
+    while not (found := [line for line in log.read_text().splitlines() if text in line]):
+        assert time.monotonic() < limit, f"no {text!r} in:\n{log.read_text()}"
+        time.sleep(0.02)
+    return found
+
+
+def logged_daemon(root: Path, log: Path) -> subprocess.Popen[bytes]:
+    with open(log, "wb") as output:
+        return subprocess.Popen(
+            victor_words(root, "scheduler", "start"), cwd=root, stdout=output, stderr=output
+        )
+
+
+async def test_the_log_has_dates_and_fields_as_text_or_json(tmp_path: Path) -> None:
+    root = workspace(tmp_path, {**FILES, "broken.yaml": "workflows: 1"})
+    settings = root / "victor.yaml"
+    handlers = settings.read_text()
+    settings.write_text(f"{handlers}scheduler: {{log_format: json}}\n")
+    log, start = tmp_path / "log", datetime.now(UTC).replace(microsecond=0)
+    daemon = logged_daemon(root, log)
+    try:
+        async with attached(root) as port:
+            run = await port.start_run("quick")
+            lines_with(log, "run.finished")
+            found = [json.loads(line) for line in log.read_text().splitlines()]
+            assert all(datetime.fromisoformat(line["time"]) >= start for line in found)
+            [started] = [line for line in found if line["message"].startswith(f"engine {daemon.pid} of")]
+            assert (started["level"], started["logger"]) == ("info", "victor_engine.daemon")
+            assert [line["level"] for line in found if "broken.yaml" in line["message"]] == ["error"]
+            [end] = [line for line in found if line.get("event") == "run.finished"]
+            assert (end["workflow"], end["run"], end["data"]["status"]) == ("quick", run.id, "succeeded")
+
+            settings.write_text(handlers)
+            (root / "broken.yaml").unlink()
+            daemon.send_signal(signal.SIGHUP)
+            lines_with(log, "Z info ")
+            run = await port.start_run("quick")
+        [line] = lines_with(log, f"info run.finished quick {run.id} status=succeeded")
+        assert datetime.fromisoformat(line.split()[0]) >= start
+    finally:
+        daemon.kill()
+        daemon.wait()
 
 
 def test_the_heart_beats_while_the_engine_works(tmp_path: Path) -> None:

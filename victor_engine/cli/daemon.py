@@ -13,7 +13,7 @@ import msgspec
 
 from victor_engine.api import ClockAhead, EngineInfo, Port
 from victor_engine.cli.access import access_lines
-from victor_engine.cli.files import note_deployment, note_status
+from victor_engine.cli.files import deployment_lines, note_deployment, note_status
 from victor_engine.cli.output import local, print_json, print_line, print_note, span, with_port
 from victor_engine.cli.schedule_tools import next_fire
 from victor_engine.cli.workspaces import require_workspace
@@ -43,8 +43,9 @@ def start(
     import asyncio
 
     from victor_engine.definition.problem_messages import describe
+    from victor_engine.service import daemon_log
+    from victor_engine.service.connect import find
     from victor_engine.service.daemon import serve
-    from victor_engine.service.headless import describe_event
 
     if config is not None and not config.expanduser().is_file():
         raise UsageError(
@@ -54,8 +55,11 @@ def start(
     if daemon:
         _into_background(ctx, pid_file, interval, config)
         return
+    config_file = config.expanduser() if config else None
+    say = daemon_log.log_message
 
     def ready(engine: Any) -> None:
+        log.format_of = lambda: engine.workspace.config.scheduler.log_format
         if pid_file is not None:
             make_directory(pid_file.parent)
             with os.fdopen(open_file(pid_file, os.O_WRONLY | os.O_TRUNC), "w") as file:
@@ -66,31 +70,33 @@ def start(
 
             command = how_to_trust(engine.workspace_path, engine.workspace.judgement)
             trusted = f"; the workspace is not trusted and nothing runs; run: {command}"
-            print_note(f"not trusted: {engine.workspace.judgement.verdict.reason}")
-        print_line(
-            f"engine {os.getpid()} of {engine.workspace_path}, state directory {engine.state_dir}{trusted}"
-        )
+            say(f"not trusted: {engine.workspace.judgement.verdict.reason}", "warning")
+        say(f"engine {os.getpid()} of {engine.workspace_path}, state directory {engine.state_dir}{trusted}")
         for line in access_lines(engine.socket, engine.rights.granted()):
-            print_line(line)
+            say(line)
         for line in engine.files.notices:
-            print_note(line)
-        note_deployment(engine.deployment)
+            say(line)
+        for line in deployment_lines(engine.deployment):
+            say(line)
         for problem in engine.workspace.problems:
-            print_note(describe(problem))
+            say(describe(problem), problem.severity)
 
     overrides = {"scheduler.poll_interval": interval} if interval is not None else None
     try:
-        code = asyncio.run(
-            serve(
-                ctx.obj["workspace"],
-                ctx.obj["state_dir"],
-                config_file=config.expanduser() if config else None,
-                overrides=overrides,
-                on_ready=ready,
-                report=print_note,
-                on_event=None if quiet else lambda event: print_line(describe_event(event)),
+        with daemon_log.installed(
+            find(ctx.obj["workspace"], ctx.obj["state_dir"]).workspace, config_file
+        ) as log:
+            code = asyncio.run(
+                serve(
+                    ctx.obj["workspace"],
+                    ctx.obj["state_dir"],
+                    config_file=config_file,
+                    overrides=overrides,
+                    on_ready=ready,
+                    report=say,
+                    on_event=None if quiet else daemon_log.log_event,
+                )
             )
-        )
     finally:
         if pid_file is not None and pid_file.exists() and pid_file.read_text().strip() == str(os.getpid()):
             pid_file.unlink()

@@ -27,9 +27,13 @@ async def compare(port: Port) -> DeploymentPlan | Unreadable:
 
 def note_deployment(done: DeploymentInfo | None) -> None:
     """Print the changes of a deployment on standard error."""
-    if done is not None:
-        for line in done.lines:
-            print_note(f"deployment {done.number}: {line}")
+    for line in deployment_lines(done):
+        print_note(line)
+
+
+def deployment_lines(done: DeploymentInfo | None) -> list[str]:
+    """Return the changes of a deployment, each with its number."""
+    return [f"deployment {done.number}: {line}" for line in done.lines] if done is not None else []
 
 
 def note_untrusted(found: DeploymentPlan) -> None:

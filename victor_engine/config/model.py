@@ -120,6 +120,7 @@ class SchedulerConfig:
     """The settings of the engine. `drain_timeout` (seconds) is the time that active nodes get when a daemon stops.
     `heartbeat` is the file or URL that a daemon touches every `heartbeat_interval` seconds; empty for none.
 
+    `log_format` is the format of the log of a daemon: text or json.
     `history_retention_days` is the last rule of retention: the age of ended runs that no other rule covers.
     """
 
@@ -127,6 +128,7 @@ class SchedulerConfig:
     drain_timeout: float = 30.0
     heartbeat: str = ""
     heartbeat_interval: float = 60.0
+    log_format: str = "text"
     max_concurrent_runs: int = 100
     history_retention_days: int = 90
     defaults: ScheduleDefaults = field(default_factory=ScheduleDefaults)

@@ -9,6 +9,7 @@ from victor_engine.config.setting_readers import LayeredReader, Reader
 from victor_engine.config.yaml_locations import did_you_mean
 
 CATCHUPS = ("none", "latest", "all")
+LOG_FORMATS = ("text", "json")
 OVERLAPS = ("skip", "buffer_one", "buffer_all", "cancel_running", "allow")
 
 SCHEDULER_KEYS = tuple(field.name for field in fields(SchedulerConfig) if field.name != "defaults")
@@ -26,6 +27,7 @@ def read_scheduler(top: LayeredReader, low: LayeredReader) -> SchedulerConfig:
         heartbeat=_heartbeat(top),
         heartbeat_interval=top.seconds("heartbeat_interval", base.heartbeat_interval)
         or base.heartbeat_interval,
+        log_format=top.one_of("log_format", LOG_FORMATS, base.log_format),
         drain_timeout=top.seconds("drain_timeout", base.drain_timeout, zero=True) or 0.0,
         history_retention_days=top.whole("history_retention_days", base.history_retention_days),
         defaults=ScheduleDefaults(

@@ -73,7 +73,12 @@ async def _first_scheduled_run(engine: Engine, say: Callable[[str], None]) -> in
 
 def describe_event(event: EventInfo) -> str:
     """Return an event as one line: time, kind, workflow, run, node and data."""
-    parts = [f"{event.at:%H:%M:%S}", event.kind]
+    return f"{event.at:%H:%M:%S} {event_text(event)}"
+
+
+def event_text(event: EventInfo) -> str:
+    """Return an event as one line without its time."""
+    parts: list[str] = [event.kind]
     if event.workflow:
         parts.append(event.workflow)
     if event.run_id:

@@ -147,6 +147,11 @@ def receiving(context: CallContext, *, also_print: bool = False) -> Iterator[Non
         receiver.close()
 
 
+def is_captured() -> bool:
+    """Return whether the log of an attempt receives the records of the current task."""
+    return _HANDLER in logging.getLogger().handlers and _current.get() is not None
+
+
 def capture_logging(module: str) -> None:
     """Send the log records of a module of the workspace, from level INFO, to the log of the attempt."""
     root = logging.getLogger()
