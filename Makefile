@@ -9,7 +9,7 @@ BENCH := .venv-bench/.installed
 EXAMPLE := .run/workspace
 SETTINGS := .run/scheduler.yaml
 
-.PHONY: run test coverage proof lint format screenshots bench clean-run
+.PHONY: run test coverage proof lint format screenshots docs bench clean-run
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -89,6 +89,10 @@ format: $(TOOLS)
 
 screenshots: $(TOOLS)
 	$(BIN)/python -m tests.tui.screenshots
+
+# The documents as a site in site/, which needs no network. A warning is an error.
+docs: $(TOOLS)
+	$(BIN)/python -m properdocs build
 
 # The products for comparison have a separate environment, so that nothing else depends on them.
 bench: $(BENCH)

@@ -14,6 +14,9 @@ import pytest
 from tests.docs.guides import ROOT, blocks
 
 GUIDES = ROOT / "docs" / "guides"
+FOLLOWED = sorted([*GUIDES.glob("*.md"), ROOT / "docs" / "operations.md"])
+"""The documents whose commands are run."""
+
 CONTINUED = {"schedule": "first-workflow", "new-version": "first-workflow"}
 """Guides that continue another one."""
 
@@ -83,13 +86,13 @@ class Reader:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("name", sorted(path.stem for path in GUIDES.glob("*.md")))
-def test_the_commands_of_a_guide_succeed_in_their_order(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("guide", FOLLOWED, ids=lambda guide: guide.stem)
+def test_the_commands_of_a_guide_succeed_in_their_order(guide: Path, tmp_path: Path) -> None:
     reader = Reader(tmp_path)
     try:
-        if name in CONTINUED:
-            reader.follow(GUIDES / f"{CONTINUED[name]}.md")
-        reader.follow(GUIDES / f"{name}.md")
+        if guide.stem in CONTINUED:
+            reader.follow(GUIDES / f"{CONTINUED[guide.stem]}.md")
+        reader.follow(guide)
     finally:
         subprocess.run(
             ["victor", "scheduler", "stop"], cwd=reader.directory, env=reader.environment, capture_output=True
@@ -106,5 +109,6 @@ def test_each_command_that_is_not_run_has_an_accepted_reason() -> None:
     }
     unknown = {(reason, name) for reason, name in reasons if reason and reason not in SKIPPED}
     assert not unknown
-    outside = {name for reason, name in reasons if not reason and not (GUIDES / name).exists()}
+    followed = {path.name for path in FOLLOWED}
+    outside = {name for reason, name in reasons if not reason and name not in followed}
     assert not outside, f"commands stand in guides, where they are run, or have a reason: {outside}"
