@@ -17,6 +17,7 @@ NODES: dict[str, dict[str, Any]] = {
     "compute": {},
     "condition": {"condition": "x", "branches": {"true": "z"}},
     "parallel": {"parallel_nodes": ["z"]},
+    "map": {"over": [1], "node": "z"},
     "transform": {"transform": "x = 1"},
     "hitl": {"hitl_type": "choice", "choices": ["a", "b"]},
     "team": {"members": [{"id": "m"}]},
@@ -43,8 +44,8 @@ def test_the_page_is_generated_from_the_tables() -> None:
 def read(node: dict[str, Any], more: dict[str, Any]) -> tuple[Any, Any, Any, list[tuple[str, str]]]:
     """Return a workflow and its node without the keys that are passed on, those keys, and the problems."""
     nodes = [{"id": "a", **node}]
-    if node.get("type") in ("condition", "parallel"):  # they name another node
-        nodes.append({"id": "z", "type": "transform", "transform": "y = 1"})
+    if node.get("type") in ("condition", "parallel", "map"):  # they name another node
+        nodes.append({"id": "z", "type": "compute"})
     text = jsonio.dumps_text({"workflows": {"w": {"nodes": nodes, **more}}})
     found = load_text(text)
     problems = [(each.severity, each.message) for each in found.problems]

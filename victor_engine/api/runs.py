@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -137,6 +138,7 @@ class NodeState(Struct, frozen=True, omit_defaults=True):
     error: ErrorInfo | None = None
     waits_until: datetime | None = None
     child_run: str | None = None
+    items: Mapping[str, int] = {}  # of the node of a map: the number of its items by status
 
 
 class NodeOverride(Struct, frozen=True, omit_defaults=True):

@@ -15,6 +15,7 @@ from victor_engine.definition.limits import CircuitBreaker, Constraints, RetryPo
 from victor_engine.definition.model import (
     ConditionNode,
     HITLNode,
+    MapNode,
     Node,
     SubWorkflowNode,
     TeamNode,
@@ -24,7 +25,7 @@ from victor_engine.definition.model import (
 from victor_engine.definition.yaml_document import plain_tree
 
 _SKIPPED = frozenset(
-    {"id", "extra", "fallback_given", "has_default", "outcomes", "branches", "choices", "members"}
+    {"id", "extra", "fallback_given", "has_default", "outcomes", "branches", "choices", "members", "item"}
 )
 
 
@@ -94,6 +95,8 @@ def node_to_content(node: Node) -> dict[str, Any]:
         _hitl(node, content)
     elif isinstance(node, WaitNode | SubWorkflowNode) and node.outcomes:
         content["next"] = dict(node.outcomes)
+    elif isinstance(node, MapNode):
+        content["as"] = node.item
     elif isinstance(node, TeamNode):
         content["members"] = [
             {"id": m.id, **{k: v for k, v in _changed(m).items() if k not in ("id", "extra")}, **m.extra}

@@ -44,8 +44,9 @@ BY_TYPE: dict[str, frozenset[str]] = {
     "compute": frozenset(["handler", "tools", "inputs", "input_mapping", "constraints"]),
     "condition": frozenset({"condition", "branches"}),
     "parallel": frozenset(
-        ["parallel_nodes", "join_strategy", "join_count", "min_success", "required", "join"]
+        ["parallel_nodes", "join_strategy", "join_count", "min_success", "required", "join", "max_concurrent"]
     ),
+    "map": frozenset(["over", "as", "node", "key", "max_concurrent", "min_success", "tolerate"]),
     "transform": frozenset({"transform"}),
     "fail": frozenset({"message", "error_type"}),
     "succeed": frozenset(),

@@ -72,6 +72,7 @@ _SHAPES: dict[str, dict[str, Any]] = {
     "join_strategy": {"enum": list(JOIN_STRATEGIES)},
     "join": {"anyOf": [{"enum": list(JOIN_STRATEGIES)}, {"type": "integer", "minimum": 1}]},
     "join_count": {"type": "integer", "minimum": 1},
+    "max_concurrent": {"type": "integer", "minimum": 1},
     "min_success": {"type": "integer", "minimum": 1},
     "required": {"type": "integer", "minimum": 1},
     "team_formation": {"enum": list(TEAM_FORMATIONS)},
@@ -97,6 +98,17 @@ _SHAPES: dict[str, dict[str, Any]] = {
     },
 }
 _TYPE_SHAPES: dict[str, dict[str, Any]] = {
+    "map": {
+        "over": {
+            "type": ["string", "array", "object"],
+            "description": "A list, or an expression such as $ctx.hosts",
+        },
+        "as": {"type": "string"},
+        "node": {"type": "string", "description": "The node that is executed for each item"},
+        "key": {"type": "string", "description": "The part that identifies an item, such as host.name"},
+        "min_success": {"type": "integer", "minimum": 0},
+        "tolerate": {"type": "integer", "minimum": 0},
+    },
     "team": {
         "min_success": {"anyOf": [{"enum": ["majority", "all"]}, {"type": "integer", "minimum": 1}]},
     },
@@ -141,6 +153,7 @@ def _node(node_type: str) -> dict[str, Any]:
     properties = {name: shapes.get(name, True) for name in sorted(known)}
     properties["type"] = {"const": node_type}
     required = {"agent": ["role"], "condition": ["condition"], "parallel": ["parallel_nodes"],
+                "map": ["over", "node"],
                 "transform": ["transform"], "team": ["members"], "workflow": ["workflow"],
                 "fail": ["message"]}.get(node_type, [])  # fmt: skip
     schema: dict[str, Any] = {

@@ -9,6 +9,7 @@ from victor_engine.definition.model import (
     ConditionNode,
     FailNode,
     HITLNode,
+    MapNode,
     Node,
     ParallelNode,
     SubWorkflowNode,
@@ -44,6 +45,9 @@ def detail(node: Node) -> str:
     if isinstance(node, ParallelNode):
         count = f"{node.join_count} of " if node.join_strategy == "n_of_m" else ""
         return f"{node.join_strategy}: {count}{len(node.parallel_nodes)}"
+    if isinstance(node, MapNode):
+        over = node.over if isinstance(node.over, str) else f"{len(node.over or ())} items"
+        return f"{node.node} for {over}, {node.max_concurrent} at once"
     if isinstance(node, HITLNode):
         return node.hitl_type
     if isinstance(node, TeamNode):

@@ -11,15 +11,19 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from victor_engine.definition.inputs import Inputs
-from victor_engine.definition.limits import NO_CONSTRAINTS, CircuitBreaker, Constraints, RetryPolicy
+from victor_engine.definition.limits import NO_CONSTRAINTS, CircuitBreaker, Constraints
+from victor_engine.definition.node_base import ON_INTERRUPT as ON_INTERRUPT
+from victor_engine.definition.node_base import Node as Node
 from victor_engine.definition.node_parts import Branch as Branch
 from victor_engine.definition.node_parts import Choice as Choice
 from victor_engine.definition.node_parts import EndHandler as EndHandler
 from victor_engine.definition.node_parts import TeamMember as TeamMember
-from victor_engine.reserved import is_reserved
 
 DEFAULT_MAX_ITERATIONS = 1000
 """The maximum number of node executions of one run, if the author gives no limit."""
+
+DEFAULT_MAP_CONCURRENT = 10
+"""The number of items of a map that are executed at once, if the author gives none."""
 
 JOIN_STRATEGIES = ("all", "any", "merge", "n_of_m")
 TEAM_FORMATIONS = ("sequential", "parallel", "pipeline", "hierarchical", "consensus")
@@ -29,65 +33,8 @@ HITL_KINDS = ("approval", "confirmation", "choice", "input", "review", "override
 REJECT_POLICIES = ("any", "majority", "quorum")
 FALLBACKS = ("abort", "continue", "skip", "retry", "reject", "approve", "escalate")
 ERROR_STRATEGIES = ("continue", "stop", "retry")
-ON_INTERRUPT = ("retry", "ask", "fail")
 ON_RETRY = ("continue", "restart")
 ON_WAIT_TIMEOUT = ("fail", "continue")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
-    """The base of all node types.
-
-    `next` lists the successors in declared order; a node without one ends its branch. `output` is the state key
-    of the whole result (None: the node's id). With `merge`, the keys of a result that is a JSON object are also
-    written to the state.
-    """
-
-    type: ClassVar[str] = ""
-
-    id: str
-    name: str = ""
-    description: str = ""
-    when: str | None = None
-    next: tuple[str, ...] = ()
-    timeout_seconds: float | None = None
-    retry_policy: RetryPolicy | None = None
-    output: str | None = None
-    merge: bool = True
-    on_error: str | None = None
-    on_interrupt: str = "retry"
-    error_strategy: str | None = None
-    circuit_breaker_enabled: bool | None = None
-    circuit_breaker: CircuitBreaker | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not self.id or not isinstance(self.id, str):
-            raise ValueError("a node needs an id")
-        if self.timeout_seconds is not None and not self.timeout_seconds > 0:
-            raise ValueError(f"{self.id}: the timeout must be greater than zero, not {self.timeout_seconds}")
-        if self.on_interrupt not in ON_INTERRUPT:
-            raise ValueError(f"{self.id}: on_interrupt must be one of {', '.join(ON_INTERRUPT)}")
-
-    @property
-    def output_key(self) -> str:
-        """The state key of the whole result; never a reserved key."""
-        for key in (self.output, self.id):
-            if key and not is_reserved(key):
-                return key
-        return f"output_{self.id}"
-
-    @property
-    def title(self) -> str:
-        """The name of the node, or its id without a name."""
-        return self.name or self.id
-
-    def targets(self) -> tuple[tuple[str, str, str], ...]:
-        """Return all edges out of this node as (target, label, kind); see `GraphEdge`."""
-        edges = [(target, "", "next") for target in self.next]
-        if self.on_error:
-            edges.append((self.on_error, "error", "error"))
-        return tuple(edges)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,16 +84,40 @@ class ConditionNode(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParallelNode(Node):
-    """Several nodes that run in parallel. `join_count` is the n of `n_of_m`."""
+    """Several nodes that run in parallel, at most `max_concurrent` at once. `join_count` is the n of `n_of_m`."""
 
     type: ClassVar[str] = "parallel"
 
     parallel_nodes: tuple[str, ...] = ()
     join_strategy: str = "all"
     join_count: int | None = None
+    max_concurrent: int | None = None
 
     def targets(self) -> tuple[tuple[str, str, str], ...]:
         return tuple((m, "", "member") for m in self.parallel_nodes) + Node.targets(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapNode(Node):
+    """The node `node` for each item of a list, at most `max_concurrent` at once. The result is the list of results.
+
+    `over` is a list, a map, or an expression; `item` is the name of the item in the state of `node`. `key` names the
+    part of an item that identifies it, such as `host.name` (None: its index). `tolerate` items may fail, or all but
+    `min_success`.
+    """
+
+    type: ClassVar[str] = "map"
+
+    over: Any = None
+    item: str = "item"
+    node: str = ""
+    key: str | None = None
+    max_concurrent: int = DEFAULT_MAP_CONCURRENT
+    tolerate: int = 0
+    min_success: int | None = None
+
+    def targets(self) -> tuple[tuple[str, str, str], ...]:
+        return ((self.node, "", "member"), *Node.targets(self))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,6 +267,7 @@ NODE_TYPES: dict[str, type[Node]] = {
         ComputeNode,
         ConditionNode,
         ParallelNode,
+        MapNode,
         TransformNode,
         HITLNode,
         TeamNode,
@@ -384,10 +356,7 @@ class WorkflowDefinition:
         return self.circuit_breaker
 
     def members(self) -> frozenset[str]:
-        """Return the ids of the nodes that run only inside a parallel node."""
+        """Return the ids of the nodes that run only inside a parallel or map node."""
         return frozenset(
-            member
-            for node in self.nodes.values()
-            if isinstance(node, ParallelNode)
-            for member in node.parallel_nodes
+            target for node in self.nodes.values() for target, _, kind in node.targets() if kind == "member"
         )

@@ -159,9 +159,10 @@ class WorkflowBuilder:
         name: str = "",
         join_strategy: str = "all",
         join_count: int | None = None,
+        max_concurrent: int | None = None,
         next_nodes: Sequence[str] | None = None,
     ) -> WorkflowBuilder:
-        """Add a node that runs several nodes concurrently.
+        """Add a node that runs several nodes concurrently, at most `max_concurrent` at once.
 
         `join_strategy` is all, any, merge or n_of_m (with `join_count`).
         """
@@ -171,6 +172,7 @@ class WorkflowBuilder:
             parallel_nodes=tuple(parallel_nodes),
             join_strategy=join_strategy,
             join_count=join_count,
+            max_concurrent=max_concurrent,
         )
         return self.add_node(node, next_nodes)
 

@@ -24,7 +24,7 @@ from victor_engine.graph_walk.effects import (
     StepHistory,
 )
 from victor_engine.graph_walk.node_steps import error_info, node_call, work_done
-from victor_engine.store.patch import Patch
+from victor_engine.store.patch import EMPTY, Patch
 from victor_engine.work.calls import RunIdentity
 from victor_engine.work.evaluation import Evaluator
 from victor_engine.work.retry import delay_before_retry
@@ -40,7 +40,11 @@ class RejectedError(Exception):
 
 def handles_failure(step: Step) -> bool:
     """Return whether the run continues after a final failure of the step, with the failure under `errors`."""
-    return step.member is None and (step.node.on_error is not None or step.node.error_strategy == "continue")
+    return (
+        step.member is None
+        and step.item is None
+        and (step.node.on_error is not None or step.node.error_strategy == "continue")
+    )
 
 
 @dataclass(slots=True)
@@ -219,7 +223,7 @@ class StepRunner:
         """Continue after a committed final failure, or after a restart with such a failure."""
         node = step.node
         handled: Done | None = None
-        if step.member is None:
+        if step.member is None and step.item is None:
             record = {"type": info.type, "message": info.message}
             if node.on_error is not None:
                 handled = Done(Patch(merge={"errors": {node.id: record}}), (node.on_error,), branch="error")
@@ -242,6 +246,8 @@ class StepRunner:
         Return the committed result: reserved keys of the state are removed from it. A step inside a parallel
         or team does not change the position, because the containing step commits its own.
         """
+        if step.item is not None:  # the map writes the results of its items
+            done = Done(EMPTY, branch=done.branch, result=done.result)
         patch, reserved = done.patch.without_reserved()
         if step.iteration > 1 and handles_failure(step) and "errors" not in patch.merge:
             # The node has succeeded, so the failure of an earlier visit is over.

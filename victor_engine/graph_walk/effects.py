@@ -7,7 +7,7 @@ is deterministic.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -107,11 +107,13 @@ class Step(Struct, frozen=True):
     iteration: int
     parent: str | None = None
     member: str | None = None  # the team member that works in this step
+    item: str | None = None  # the key of the item of a map for which the node is executed
 
     @property
     def key(self) -> str:
-        """The key of the step in the store: the node, or the node and its member."""
-        return self.node.id if self.member is None else f"{self.node.id}.{self.member}"
+        """The key of the step in the store: the node, or the node and its member or item."""
+        part = self.member if self.item is None else self.item
+        return self.node.id if part is None else f"{self.node.id}.{part}"
 
     def idempotency_key(self, run_id: str) -> str:
         """Return the key that all attempts of this visit share."""
@@ -163,6 +165,17 @@ HANDLED = frozenset({"error", "continued"})
 """The branches of a step that has failed and whose author handles the failure."""
 
 
+class EndedItems(Struct, frozen=True):
+    """The items of a map that had ended when it began or continued: the keys of the successful ones, and the errors
+    of those that have finally failed."""
+
+    succeeded: Collection[str] = ()
+    failed: Mapping[str, ErrorInfo] = {}
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.succeeded or key in self.failed
+
+
 @dataclass(frozen=True, slots=True)
 class Child:
     """A child run. `deadline` is the end of the time for which its parent waits."""
@@ -190,8 +203,23 @@ class StepFailedError(Exception):
         self.info = info
 
 
+class MapItems(Protocol):
+    """The stored items of one step of a map."""
+
+    async def ended(self) -> EndedItems:
+        """Return the items that have ended before."""
+        ...
+
+    async def results(self) -> Mapping[str, Any]:
+        """Return the results of the successful items, by key."""
+        ...
+
+
 class Effects(Protocol):
     """The environment of one run. Each method may raise `asyncio.CancelledError`."""
+
+    pausing: bool
+    """Whether no other node or item is to be started, because `checkpoint` will raise an exception."""
 
     def now(self) -> datetime: ...
 
@@ -292,12 +320,17 @@ class Effects(Protocol):
         wanted: int,
         tolerate: int,
         limit: float | None,
+        most: int | None = None,
     ) -> list[Done | BaseException | None]:
-        """Run branches concurrently until `wanted` have succeeded or more than `tolerate` have failed.
+        """Run branches, at most `most` at once, until `wanted` have succeeded or more than `tolerate` have failed.
 
         The others are cancelled and awaited; all are after `limit` active seconds. Return one entry per branch, in
         order: its result, its exception, or None if it was cancelled.
         """
+        ...
+
+    def items(self, step: Step, body: Node) -> MapItems:
+        """Return the stored items of a map step, for which `body` is executed."""
         ...
 
     async def abandon(self, parent: Step) -> None:

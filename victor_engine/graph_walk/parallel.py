@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import msgspec
 
 from victor_engine.api import ErrorInfo
-from victor_engine.definition.model import Node, ParallelNode, TeamNode
+from victor_engine.definition.expressions.expression import CONDITION, lookup
+from victor_engine.definition.model import MapNode, Node, ParallelNode, TeamNode
+from victor_engine.definition.nodes.map import over_expression
 from victor_engine.errors import NodeError
 from victor_engine.graph_walk import team
 from victor_engine.graph_walk.attempts import RejectedError, StepRunner
 from victor_engine.graph_walk.effects import Done, Position, Step, StepFailedError
+from victor_engine.graph_walk.map_items import Items
 from victor_engine.graph_walk.node_steps import error_info
 from victor_engine.store.patch import EMPTY, Patch
 
@@ -53,7 +57,7 @@ class ConcurrentSteps(StepRunner, ABC):
         branches: list[Callable[[], Awaitable[Done]]] = [
             partial(self._branch, step, member, dict(state), counts) for member in members
         ]
-        results = await self._joined(step, branches, wanted, tolerate, self._limit(node))
+        results = await self._joined(step, branches, wanted, tolerate, self._limit(node), node.max_concurrent)
         good = [result for result in results if isinstance(result, Done)]
         needed = 1 if node.join_strategy == "merge" else wanted
         if len(good) < needed:
@@ -111,6 +115,80 @@ class ConcurrentSteps(StepRunner, ABC):
                 counts[name] = max(counts.get(name, 0), times)
         return Done(total, result=result)
 
+    async def _map(self, step: Step, node: MapNode, state: dict[str, Any], position: Position) -> Done:
+        """Execute the node of a map for each item, and collect the results from the store at the end."""
+        number = self.effects.history(step).tries + 1
+        try:
+            items = Items.of(node, await self._over(node, state))
+        except NodeError as error:
+            return await self._fail_finally(step, None, number, error_info(error, node.id), position)
+        body = self.definition.nodes[node.node]
+        attempt = await self.effects.begin(
+            step, number, f"map: {len(items)} items, {node.max_concurrent} at once"
+        )
+        stored = self.effects.items(step, body)
+        ended = await stored.ended()
+        failed = dict(ended.failed)
+        if not await self._items(step, items, items.left(ended), failed, state, position):
+            return await self._fail_finally(step, attempt, number, items.failure(failed), position)
+        if failed:
+            named = ", ".join([*failed][:10])
+            self.effects.warn(node.id, f"{len(failed)} of {len(items)} items failed: {named}")
+        done = items.done(await stored.results(), failed)
+        inside = {body.id: step.iteration}
+        if step.parent is not None:
+            position.count(inside)
+        return await self._commit(step, attempt, done, position, inside)
+
+    async def _items(
+        self,
+        step: Step,
+        items: Items,
+        left: Iterator[int],
+        failed: dict[str, ErrorInfo],
+        state: dict[str, Any],
+        position: Position,
+    ) -> bool:
+        """Execute the items that are left. Return False if too many failed, or if the time limit was reached.
+
+        As many workers as items run at once take the next item from one iterator, so the memory of the engine does not
+        depend on the number of items.
+        """
+        body = self.definition.nodes[items.node.node]
+
+        async def worker() -> Done:
+            while not self.effects.pausing and (index := next(left, None)) is not None:
+                key = items.key(index)
+                inner = Step(body, step.iteration, parent=step.node.id, item=key)
+                try:
+                    await self._step(inner, items.state(index, state), position)
+                except StepFailedError as failure:
+                    failed[key] = failure.info
+                    if len(failed) > items.tolerate:
+                        raise
+            return Done(EMPTY)
+
+        workers: list[Callable[[], Awaitable[Done]]] = [worker] * min(items.node.max_concurrent, len(items))
+        while len(failed) <= items.tolerate:
+            results = await self._joined(step, workers, len(workers), 0, self._limit(items.node))
+            if not all(isinstance(each, Done) for each in results):
+                return False
+            index = next(left, None)
+            if index is None:
+                return True
+            self.effects.checkpoint()  # the workers have stopped because the run pauses
+            left = chain([index], left)
+        return False
+
+    async def _over(self, node: MapNode, state: Mapping[str, Any]) -> Any:
+        """Return the value of `over`. Raise NodeError."""
+        if not isinstance(node.over, str):
+            return node.over
+        try:
+            return lookup(state, over_expression(node.over))
+        except (KeyError, ValueError):
+            return await self._value(CONDITION, over_expression(node.over), state)
+
     async def _team(self, step: Step, node: TeamNode, state: dict[str, Any], position: Position) -> Done:
         number = self.effects.history(step).tries + 1
         attempt = await self.effects.begin(step, number, f"team: {node.team_formation}")
@@ -153,9 +231,10 @@ class ConcurrentSteps(StepRunner, ABC):
         wanted: int,
         tolerate: int,
         limit: float | None,
+        most: int | None = None,
     ) -> list[Done | BaseException | None]:
         """Join branches. Raise exceptions that are not failures of a branch."""
-        results = await self.effects.join(branches, wanted, tolerate, limit)
+        results = await self.effects.join(branches, wanted, tolerate, limit, most)
         for result in results:
             if isinstance(result, BaseException) and not isinstance(
                 result, StepFailedError | RejectedError | asyncio.TimeoutError

@@ -26,6 +26,7 @@ from victor_engine.definition.model import (
     ConditionNode,
     FailNode,
     HITLNode,
+    MapNode,
     Node,
     ParallelNode,
     SubWorkflowNode,
@@ -152,6 +153,8 @@ class Walk(ConcurrentSteps):
             return self._ask(step, node, state, position)
         if isinstance(node, ParallelNode):
             return self._parallel(step, node, state, position)
+        if isinstance(node, MapNode):
+            return self._map(step, node, state, position)
         if isinstance(node, TeamNode):
             return self._team(step, node, state, position)
         if isinstance(node, WaitNode):

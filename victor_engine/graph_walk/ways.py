@@ -20,6 +20,7 @@ from victor_engine.definition.expressions.language import CONSTANTS, parse
 from victor_engine.definition.model import (
     ConditionNode,
     HITLNode,
+    MapNode,
     Node,
     ParallelNode,
     SubWorkflowNode,
@@ -141,6 +142,8 @@ class _Walk:
         else:
             if isinstance(node, ParallelNode):
                 way.add(node.parallel_nodes)
+            elif isinstance(node, MapNode):
+                way.add((node.node,))
             elif isinstance(node, WaitNode | SubWorkflowNode):
                 way.add(dict.fromkeys(node.outcomes.values()))
             way.add(node.next)

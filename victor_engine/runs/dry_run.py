@@ -26,6 +26,7 @@ from victor_engine.graph_walk.effects import (
     Child,
     ChildEnd,
     Done,
+    EndedItems,
     Onward,
     Position,
     Step,
@@ -154,7 +155,7 @@ async def _handled(
 def _check_mocks(definition: WorkflowDefinition, mocks: Mapping[str, Any]) -> None:
     for name in mocks:
         node = definition.nodes.get(name) or definition.nodes.get(name.rpartition(".")[0])
-        if node is None or node.type in ("condition", "transform", "parallel", "fail", "succeed"):
+        if node is None or node.type in ("condition", "transform", "parallel", "map", "fail", "succeed"):
             why = "has no such node" if node is None else f"executes it: it is a {node.type} node"
             known = ", ".join(each.id for each in definition.nodes.values() if each.type in _MOCKED) or "none"
             raise UsageError(
@@ -165,7 +166,23 @@ def _check_mocks(definition: WorkflowDefinition, mocks: Mapping[str, Any]) -> No
 _MOCKED = ("agent", "compute", "team", "hitl", "wait", "workflow")
 
 
+class _DryItems:
+    """The results of the items of a map, of which none had ended before."""
+
+    def __init__(self, results: dict[str, Any]) -> None:
+        self._results = results
+
+    async def ended(self) -> EndedItems:
+        self._results.clear()
+        return EndedItems()
+
+    async def results(self) -> Mapping[str, Any]:
+        return self._results
+
+
 class _DryEffects:
+    pausing = False
+
     def __init__(
         self, mocks: Mapping[str, Any], describe: Callable[[Node, str | None], str], now: datetime
     ) -> None:
@@ -176,6 +193,7 @@ class _DryEffects:
         self._now = now
         self._by: dict[int, str] = {}
         self._children: dict[int, Step] = {}
+        self._items: dict[str, dict[str, Any]] = {}
         self._handles = 0
 
     def now(self) -> datetime:
@@ -208,8 +226,9 @@ class _DryEffects:
         self.steps.append(DryStep(step.key, step.node.type, step.iteration, action, **details))
 
     def _mock(self, step: Step) -> tuple[bool, Any]:
-        given = step.key in self._mocks
-        value = self._mocks.get(step.key)
+        name = step.key if step.item is None or step.key in self._mocks else step.node.id
+        given = name in self._mocks
+        value = self._mocks.get(name)
         return given, jsonio.loads(jsonio.dumps(value)) if given else None
 
     async def begin(self, step: Step, number: int, binding: str) -> int:
@@ -234,6 +253,8 @@ class _DryEffects:
         return result
 
     async def finish(self, step: Step, attempt: int | None, done: Done, onward: Onward | None) -> None:
+        if step.item is not None and step.parent is not None:
+            self._items.setdefault(step.parent, {})[step.item] = done.result
         if attempt is None:
             label = done.branch or ""
             skipped = label.startswith("skipped: ") and step.node.type != "condition"
@@ -318,6 +339,7 @@ class _DryEffects:
         wanted: int,
         tolerate: int,
         limit: float | None,
+        most: int | None = None,
     ) -> list[Done | BaseException | None]:
         results: list[Done | BaseException | None] = []
         for branch in branches:
@@ -330,6 +352,9 @@ class _DryEffects:
             except (StepFailedError, RejectedError) as failure:
                 results.append(failure)
         return results
+
+    def items(self, step: Step, body: Node) -> _DryItems:
+        return _DryItems(self._items.setdefault(step.node.id, {}))
 
     async def abandon(self, parent: Step) -> None:
         return None

@@ -10,6 +10,7 @@ from victor_engine.definition.model import (
     ConditionNode,
     FailNode,
     HITLNode,
+    MapNode,
     Node,
     ParallelNode,
     SubWorkflowNode,
@@ -42,7 +43,8 @@ def check_override(definition: WorkflowDefinition, wanted: NodeOverride, retry_n
             f"{definition.name} has no node {wanted.node_id!r}; its nodes are {', '.join(list(definition.nodes)[:20])}"
         )
     if isinstance(
-        node, ConditionNode | TransformNode | HITLNode | ParallelNode | WaitNode | FailNode | SucceedNode
+        node,
+        ConditionNode | TransformNode | HITLNode | MapNode | ParallelNode | WaitNode | FailNode | SucceedNode,
     ):
         raise UsageError(
             f"{wanted.node_id} is a {node.type} node; an override applies only to nodes that do work"

@@ -15,7 +15,7 @@ from typing import Any
 from victor_engine import jsonio
 from victor_engine.api import Actor
 from victor_engine.definition.graph import reaches
-from victor_engine.definition.model import ParallelNode, WorkflowDefinition
+from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.domain.statuses import RunStatus
 from victor_engine.domain.transitions import RunCommand, next_status
 from victor_engine.errors import ConflictError, UsageError, VictorError
@@ -272,7 +272,7 @@ def _outermost(source: RedriveSource, node: str, target: Target) -> str:
         if visit is not None and (visit.parent or not target.changes_version):
             chosen = visit.parent or chosen
             continue
-        holders = (n.id for n in nodes.values() if isinstance(n, ParallelNode) and chosen in n.parallel_nodes)
+        holders = (n.id for n in nodes.values() if (chosen, "", "member") in n.targets())
         chosen = next(holders, chosen)
     if chosen not in nodes:
         raise _no_such_node(target, chosen)

@@ -22,9 +22,11 @@ from victor_engine.people.requests import withdraw_requests
 from victor_engine.reserved import RUN
 from victor_engine.runs import breakers, transitions
 from victor_engine.runs.attempt_context import AttemptContext
+from victor_engine.runs.branches import Branches
 from victor_engine.runs.endings import without_facts
 from victor_engine.runs.evaluation_note import Note
 from victor_engine.runs.external_waits import ExternalWaits, RunPausedError, RunServices
+from victor_engine.runs.map_items import StoredItems
 from victor_engine.runs.overrides import with_overrides
 from victor_engine.runs.run_record import RunRecord
 from victor_engine.runs.transitions import RunEnd
@@ -311,62 +313,25 @@ class EmbeddedEffects(ExternalWaits):
 
     # --- concurrent strands --------------------------------------------------------------------
 
+    def items(self, step: Step, body: Node) -> StoredItems:
+        mark = self.record.position.mark
+        return StoredItems(self.store, self.run.key, step, body, mark, begun=self.opened)
+
     async def join(
         self,
         branches: Sequence[Callable[[], Awaitable[Done]]],
         wanted: int,
         tolerate: int,
         limit: float | None,
+        most: int | None = None,
     ) -> list[Done | BaseException | None]:
-        memory = self.services.quarantine.memory
-        tasks = [asyncio.ensure_future(memory.strand(self._note, branch)) for branch in branches]
-        pending: set[asyncio.Future[Done]] = set(tasks)
-        self.strands += len(tasks) - 1
-        good = bad = 0
-        watch = asyncio.ensure_future(self._reach_limit(limit)) if limit is not None else None
-        try:
-            while pending and good < wanted and bad <= tolerate:
-                waited: set[asyncio.Future[Any]] = set(pending)
-                if watch is not None:
-                    waited.add(watch)
-                done, _ = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-                if watch is not None and watch in done:
-                    break
-                pending -= done
-                self.strands -= len(done) if pending else len(done) - 1
-                for task in done:
-                    if task.cancelled() or task.exception() is not None:
-                        bad += 1
-                    else:
-                        good += 1
-                if any(
-                    not task.cancelled() and isinstance(task.exception(), RunPausedError) for task in done
-                ):
-                    raise RunPausedError
-                if pending and good < wanted and bad <= tolerate and self.idle >= self.strands:
-                    # The active branches are done, and the other branches wait.
-                    await self._show_waiting()
-                if pending and good < wanted and bad <= tolerate:
-                    self.stop_if_pausing()
-        finally:
-            rest = [task for task in (*pending, watch) if task is not None]
-            for task in rest:
-                task.cancel()
-            if rest:
-                await asyncio.gather(*rest, return_exceptions=True)
-            self.strands -= max(len(pending) - 1, 0)
-        return [None if task.cancelled() else task.exception() or task.result() for task in tasks]
+        joined = Branches(self, self.stopwatch, self._show_waiting, self._note, branches, most)
+        return await joined.join(wanted, tolerate, limit)
 
     async def _show_waiting(self) -> None:
         self._shown_waiting = True
         await self.store.persist(lambda tx: transitions.set_waiting(tx, self.run))
         self.services.idle(self.run.key)
-
-    async def _reach_limit(self, limit: float) -> None:
-        """Return after `limit` seconds of active time. Waits for people do not count."""
-        end = self.stopwatch.seconds + limit
-        while (left := end - self.stopwatch.seconds) > 0:
-            await self.clock.sleep(left)
 
 
 def _has_large_text(done: Done) -> bool:

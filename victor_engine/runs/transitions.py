@@ -22,6 +22,7 @@ from victor_engine.store.repositories.attempt_rows import last as last_attempt
 from victor_engine.store.repositories.attempts import StepRow
 from victor_engine.store.repositories.deadletters import add_dead_letter
 from victor_engine.store.repositories.run_rows import RunRef
+from victor_engine.store.state import ITEM
 from victor_engine.store.stored_position import onward_json, position_of
 
 
@@ -106,7 +107,8 @@ def handlers_skipped(tx: Tx, run: RunRef, handlers: Sequence[str]) -> None:
 
 
 def _row(run: RunRef, step: Step) -> StepRow:
-    return StepRow(run, step.key, step.node.type, step.iteration, step.parent)
+    kind = step.node.type if step.item is None else ITEM
+    return StepRow(run, step.key, kind, step.iteration, step.parent)
 
 
 def begin_attempt(tx: Tx, run: RunRef, step: Step, number: int, binding: str) -> int:
@@ -330,7 +332,7 @@ def patch_json(step: Step, done: Done) -> str | None:
     data = done.patch.to_data()
     if done.successors:
         data["n"] = list(done.successors)
-    if step.member is not None:
+    if step.member is not None or step.item is not None:
         data["r"] = done.result
     return jsonio.dumps_text(data)
 

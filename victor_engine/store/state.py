@@ -16,6 +16,10 @@ EDIT = "@edit"
 has this type."""
 
 
+ITEM = "item"
+"""The node type of an attempt for one item of a map. Its node id is the node and the key of the item."""
+
+
 _SHARED = "_shared"
 """The key of a whole state for the values that are stored once, see `shared_values`."""
 

@@ -37,6 +37,7 @@ TYPE_MARKS = {
     "compute": "",
     "condition": "?",
     "parallel": "∥",
+    "map": "⇶",
     "transform": "=",
     "hitl": "person",
     "team": "team",
@@ -281,7 +282,11 @@ class RunGraph(LineView):
             return parts
         if state.iteration > 1:
             parts.append((f" ×{state.iteration}", "$text-accent"))
-        if state.attempts > 1:
+        if state.items:
+            parts.append((f" {state.items.get('succeeded', 0)} items done", "$text-accent"))
+            if bad := state.items.get("failed", 0):
+                parts.append((f" {bad} failed", "$text-error"))
+        elif state.attempts > 1:
             parts.append((f" ↻{state.attempts - 1}", "$text-warning"))
         if state.started_at is not None:
             took = ((state.finished_at or self._drawn.now) - state.started_at).total_seconds()

@@ -29,6 +29,7 @@ from victor_engine.definition.model import (
     ConditionNode,
     FailNode,
     HITLNode,
+    MapNode,
     Node,
     ParallelNode,
     SubWorkflowNode,
@@ -37,6 +38,7 @@ from victor_engine.definition.model import (
     TransformNode,
     WorkflowDefinition,
 )
+from victor_engine.definition.nodes.map import check_maps, over_expression
 from victor_engine.definition.reader import Problems, Reader
 from victor_engine.reserved import ENDS
 
@@ -64,6 +66,7 @@ def check_workflow(
     for node in definition.nodes.values():
         same = {each: found for each, found in readers.items() if of.get(each) == of.get(node.id)}
         valid = _check_targets(node, readers, same, problems) and valid
+    check_maps(definition.nodes, readers, problems)
     if valid and len(definition.nodes) == len(readers):
         _check_reachable(definition, readers, problems)
     for node in definition.nodes.values():
@@ -75,6 +78,8 @@ def check_workflow(
             _language(check_assignments(node.transform, functions), node_reader, "transform", problems)
         elif isinstance(node, HITLNode):
             check_hitl(node, node_reader, problems)
+        elif isinstance(node, MapNode) and isinstance(node.over, str):
+            _language(check_expression(over_expression(node.over), functions), node_reader, "over", problems)
         if node.when is not None:
             _language(check_expression(node.when, functions), node_reader, "when", problems)
         if definition.breaker_for(node) is None:
@@ -120,7 +125,8 @@ def _check_targets(
             continue
         valid = False
         key = {
-            "next": "next", "branch": "branches", "outcome": "next", "member": "parallel_nodes", "error": "on_error",
+            "next": "next", "branch": "branches", "outcome": "next", "error": "on_error",
+            "member": "node" if isinstance(node, MapNode) else "parallel_nodes",
         }[kind]  # fmt: skip
         path = (
             (*reader.path, key, label) if kind in ("branch", "outcome") else _item_path(reader, key, target)
@@ -141,8 +147,9 @@ def _check_targets(
             if target in readers
             else did_you_mean(target, same),
         )
-    if isinstance(node, ParallelNode) and node.id in node.parallel_nodes:
-        problems.error(reader.place("parallel_nodes"), f"{reader.what} contains itself")
+    if any(target == node.id for target, _, kind in node.targets() if kind == "member"):
+        key = "node" if isinstance(node, MapNode) else "parallel_nodes"
+        problems.error(reader.place(key), f"{reader.what} contains itself")
         valid = False
     return valid
 

@@ -20,6 +20,7 @@ from victor_engine.definition.model import (
 )
 from victor_engine.definition.nodes.ends import check_when, read_fail, read_succeed, read_when
 from victor_engine.definition.nodes.human import read_hitl
+from victor_engine.definition.nodes.map import read_map
 from victor_engine.definition.nodes.parallel import read_parallel, read_team
 from victor_engine.definition.nodes.wait import read_wait, read_workflow
 from victor_engine.definition.reader import YAML_BOOLEANS, Reader
@@ -38,7 +39,7 @@ def read_node(reader: Reader) -> Node | None:
     if node_type is None:
         return None
     builders: dict[str, Callable[[Reader, dict[str, Any]], Node]] = {
-        "agent": _agent, "compute": _compute, "condition": _condition, "parallel": read_parallel,
+        "agent": _agent, "compute": _compute, "condition": _condition, "parallel": read_parallel, "map": read_map,
         "transform": _transform, "hitl": read_hitl, "team": read_team,
         "wait": read_wait, "workflow": read_workflow, "fail": read_fail, "succeed": read_succeed,
     }  # fmt: skip

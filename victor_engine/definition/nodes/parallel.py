@@ -47,7 +47,13 @@ def read_parallel(reader: Reader, common: dict[str, Any]) -> Node:
             f"{reader.what}: {reader.first(*COUNTS)} is {count}, and parallel_nodes has only {len(members)} nodes",
         )
         count = len(members) or None
-    return ParallelNode(**common, parallel_nodes=members, join_strategy=strategy, join_count=count)
+    return ParallelNode(
+        **common,
+        parallel_nodes=members,
+        join_strategy=strategy,
+        join_count=count,
+        max_concurrent=reader.whole("max_concurrent", None, least=1),
+    )
 
 
 def _join(reader: Reader) -> tuple[str, int | None]:

@@ -11,7 +11,7 @@ from typing import Any
 from victor_engine import jsonio
 from victor_engine.api import MigrationStepResult, RunMove
 from victor_engine.definition.content import node_to_content
-from victor_engine.definition.model import ParallelNode, WorkflowDefinition
+from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.errors import ConflictError, VictorError
 from victor_engine.reserved import refusal
 from victor_engine.runs.migration.pending import Comparison, Pending, pending
@@ -162,10 +162,8 @@ def _block(definition: WorkflowDefinition, node_id: str) -> set[str]:
     """Return a node; for a parallel node, also the nodes of its branches up to the join."""
     node = definition.nodes[node_id]
     found = {node_id}
-    if not isinstance(node, ParallelNode):
-        return found
     stop = {*node.next, node_id}
-    todo = list(node.parallel_nodes)
+    todo = [target for target, _, kind in node.targets() if kind == "member"]
     while todo:
         member = todo.pop()
         if member in found or member in stop or member not in definition.nodes:

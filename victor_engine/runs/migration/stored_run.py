@@ -91,7 +91,7 @@ def read_run(connection: sqlite3.Connection, key: int) -> MigratableRun:
     live = []
     for each in attempt_rows.not_over(connection, key):
         attempt, node_id, iteration, parent, state, retry_at, kind, child = each
-        if kind == "parallel" or (kind == "team" and parent is None):
+        if kind in ("parallel", "map") or (kind == "team" and parent is None):
             continue  # it contains other attempts and does no work itself
         live.append(
             LiveAttempt(attempt, node_id, iteration, parent, state, retry_at, questions.get(attempt), child)

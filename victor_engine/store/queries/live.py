@@ -53,7 +53,8 @@ def _attempts(
 ) -> None:
     waits: dict[int, list[tuple[bool, datetime, str]]] = {}
     for key, node, status, started, number, retry_at, wait, child in connection.execute(
-        "SELECT a.run_key, a.node_id, a.status, a.started_at, a.number, a.retry_at, a.wait, c.id"
+        "SELECT a.run_key, CASE WHEN a.node_type = 'item' THEN a.parent ELSE a.node_id END,"
+        " a.status, a.started_at, a.number, a.retry_at, a.wait, c.id"
         " FROM attempts a LEFT JOIN runs c ON c.key = a.child_key"
         f" WHERE a.run_key IN ({marks(len(keys))}) AND {LIVE} ORDER BY a.id",
         keys,

@@ -15,9 +15,6 @@ from victor_engine.api import (
     ENGINE_ACTOR,
     FINAL_RUN_STATUSES,
     AttemptInfo,
-    GraphInfo,
-    NodeState,
-    NodeStatus,
     RequestQuery,
     RunDetail,
     RunInfo,
@@ -35,12 +32,13 @@ from victor_engine.store.queries import ids, people
 from victor_engine.store.queries.conversions import error_info, instant, marks, notice
 from victor_engine.store.queries.definitions import stored_graph
 from victor_engine.store.queries.live import Doing, doing, waits_until
+from victor_engine.store.queries.node_states import item_counts, node_states
 from victor_engine.store.queries.run_filters import by_time, conditions
 from victor_engine.store.queries.typical_durations import Pace, Paces
 from victor_engine.store.repositories import suspects
 from victor_engine.store.repositories.suspects import Suspect
 from victor_engine.store.runs import Created, node_overrides
-from victor_engine.store.state import EDIT, given_state, run_state
+from victor_engine.store.state import ITEM, given_state, run_state
 from victor_engine.store.stored_ending import ending_from
 from victor_engine.store.stored_position import progress
 
@@ -224,7 +222,7 @@ def run_detail(
     return RunDetail(
         run=info,
         graph=graph,
-        nodes=node_states(graph, tries, info.status in FINAL_RUN_STATUSES),
+        nodes=node_states(graph, tries, info.status in FINAL_RUN_STATUSES, item_counts(connection, key)),
         attempts=tries,
         state={name: value for name, value in state.items() if name != RUN},
         requests=tuple(
@@ -282,16 +280,24 @@ class Around(NamedTuple):
     after: dict[str, Any]
 
 
+ITEMS = 200
+"""The most attempts of items of maps that are shown with a run, the newest."""
+
+
 def attempts(connection: sqlite3.Connection, run_key: int) -> tuple[AttemptInfo, ...]:
-    """Return all attempts of a run, oldest first."""
+    """Return the attempts of a run, oldest first. Of the items of maps, only the newest `ITEMS` are included."""
+    first_item = connection.execute(
+        "SELECT id FROM attempts WHERE run_key = ? AND node_type = ? ORDER BY id DESC LIMIT 1 OFFSET ?",
+        (run_key, ITEM, ITEMS - 1),
+    ).fetchone()
     rows = connection.execute(
         "SELECT a.id, a.node_id, a.node_type, a.iteration, a.number, a.status, d.version, a.started_at,"
         " a.finished_at, a.retry_at, a.parent, a.binding, a.pid, a.patch, a.error, a.branch, a.wait, c.id,"
         " u.model, u.input_tokens, u.output_tokens, u.tool_calls, u.cost"
         " FROM attempts a JOIN definitions d ON d.id = a.definition_id"
         " LEFT JOIN usage u ON u.attempt_id = a.id LEFT JOIN runs c ON c.key = a.child_key"
-        " WHERE a.run_key = ? ORDER BY a.id",
-        (run_key,),
+        " WHERE a.run_key = ? AND (a.id >= ? OR a.node_type <> ?) ORDER BY a.id",
+        (run_key, first_item[0] if first_item is not None else 0, ITEM),
     )
     return tuple(
         AttemptInfo(
@@ -329,47 +335,6 @@ def _changes(text: str | None) -> dict[str, Any]:
         "deleted": [*patch.delete, *dropped],
     }
     return {name: part for name, part in parts.items() if part}
-
-
-def _is_skipped(attempt: AttemptInfo) -> bool:
-    """Return whether `when` of the node was false."""
-    return attempt.node_type != "condition" and (attempt.took_branch or "").startswith("skipped: ")
-
-
-def node_states(graph: GraphInfo, tries: Sequence[AttemptInfo], final: bool) -> tuple[NodeState, ...]:
-    """Return the status of each node: that of its last attempt, or pending, or skipped in a finished run."""
-    last: dict[str, AttemptInfo] = {}
-    first: dict[str, AttemptInfo] = {}
-    count: dict[str, int] = {}
-    for attempt in tries:
-        node = attempt.node_id
-        if attempt.node_type == EDIT:
-            continue
-        if node not in last or last[node].iteration != attempt.iteration:
-            first[node], count[node] = attempt, 0
-        last[node] = attempt
-        count[node] += 1
-    order = dict.fromkeys([node.id for node in graph.nodes] + list(last))
-    found = []
-    for node in order:
-        if node not in last:
-            found.append(NodeState(node_id=node, status=NodeStatus.SKIPPED if final else NodeStatus.PENDING))
-            continue
-        attempt = last[node]
-        found.append(
-            NodeState(
-                node_id=node,
-                status=NodeStatus.SKIPPED if _is_skipped(attempt) else NodeStatus(attempt.status),
-                iteration=attempt.iteration,
-                attempts=count[node],
-                started_at=first[node].started_at,
-                finished_at=attempt.finished_at,
-                error=attempt.error,
-                waits_until=attempt.waits_until,
-                child_run=attempt.child_run,
-            )
-        )
-    return tuple(found)
 
 
 def id_of(source: ids.Source, run_key: int) -> str | None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import median
 
+from victor_engine.store.state import ITEM
+
 LOOK_BACK = 200
 """Successful runs of a workflow that are looked at."""
 SAMPLE = 50
@@ -131,8 +133,8 @@ def _nodes(connection: sqlite3.Connection, keys: Sequence[int]) -> dict[str, Nod
     for key in keys:
         for node, start, end in connection.execute(
             "SELECT node_id, started_at, finished_at FROM attempts WHERE run_key = ?"
-            " AND status = 'succeeded' AND finished_at IS NOT NULL",
-            (key,),
+            " AND status = 'succeeded' AND finished_at IS NOT NULL AND node_type <> ?",
+            (key, ITEM),
         ):
             found.setdefault(node, []).append((end - start) / 1e6)
     paces = {}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec import Struct
 
 from victor_engine.store.repositories.run_rows import RunRef
-from victor_engine.store.state import EDIT
+from victor_engine.store.state import EDIT, ITEM
 from victor_engine.store.transaction import Tx
 
 LIVE = "(a.status = 'running' OR a.status = 'waiting' OR a.status = 'retrying')"
@@ -43,8 +44,8 @@ def visits(source: Tx | sqlite3.Connection, run_key: int) -> dict[str, Visit]:
     """Return the nodes that a run reached."""
     rows = source.execute(
         "SELECT a.node_id, v.iteration, a.parent FROM attempts a JOIN (SELECT MAX(id) AS id, MAX(iteration) AS"
-        " iteration FROM attempts WHERE run_key = ? AND node_type <> ? GROUP BY node_id) v ON v.id = a.id",
-        (run_key, EDIT),
+        " iteration FROM attempts WHERE run_key = ? AND node_type NOT IN (?, ?) GROUP BY node_id) v ON v.id = a.id",
+        (run_key, EDIT, ITEM),
     )
     return {node_id: Visit(iteration, parent) for node_id, iteration, parent in rows}
 
@@ -129,9 +130,31 @@ def recorded(source: Tx | sqlite3.Connection, run_key: int) -> list[tuple[Any, .
         " CASE WHEN parent IS NULL THEN NULL ELSE patch END,"
         " CASE WHEN status = 'waiting' THEN wait ELSE NULL END,"
         " CASE WHEN status = 'failed' AND parent IS NULL THEN error ELSE NULL END"
-        " FROM attempts WHERE run_key = ? ORDER BY id",
-        (run_key,),
+        " FROM attempts WHERE run_key = ? AND NOT (node_type = ? AND status = 'succeeded') ORDER BY id",
+        (run_key, ITEM),
     ).fetchall()
+
+
+def items(
+    source: Tx | sqlite3.Connection, run_key: int, map_id: str, iteration: int
+) -> Iterable[tuple[int, str, str, str | None]]:
+    """Return id, node id, status and error (JSON) of the last attempt of each item of a map."""
+    return source.execute(
+        "SELECT MAX(id), node_id, status, error FROM attempts"
+        " WHERE run_key = ? AND parent = ? AND iteration = ? AND node_type = ? GROUP BY node_id",
+        (run_key, map_id, iteration, ITEM),
+    )
+
+
+def item_patches(
+    source: Tx | sqlite3.Connection, run_key: int, map_id: str, iteration: int
+) -> Iterable[tuple[str, str]]:
+    """Return node id and patch (JSON) of each successful item of a map."""
+    return source.execute(
+        "SELECT node_id, patch FROM attempts WHERE run_key = ? AND parent = ? AND iteration = ? AND node_type = ?"
+        " AND status = 'succeeded'",
+        (run_key, map_id, iteration, ITEM),
+    )
 
 
 def waiting(source: Tx | sqlite3.Connection, run_key: int) -> list[tuple[Any, ...]]:
@@ -157,7 +180,7 @@ def has_begun_members(source: Tx | sqlite3.Connection, run_key: int, node_id: st
     """Return whether a parallel or team has begun in an iteration after `since`."""
     row = source.execute(
         "SELECT 1 FROM attempts WHERE run_key = ? AND node_id = ? AND iteration > ?"
-        " AND node_type IN ('parallel', 'team') LIMIT 1",
+        " AND node_type IN ('parallel', 'team', 'map') LIMIT 1",
         (run_key, node_id, since),
     ).fetchone()
     return row is not None

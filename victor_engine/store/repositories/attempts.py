@@ -37,7 +37,7 @@ _TO_END = {
 }
 _INSIDE = (
     "WITH RECURSIVE inside (id) AS (SELECT ? UNION SELECT a.node_id FROM attempts a JOIN inside i"
-    " ON a.parent = i.id WHERE a.run_key = ? AND a.node_type IN ('parallel', 'team')) "
+    " ON a.parent = i.id WHERE a.run_key = ? AND a.node_type IN ('parallel', 'team', 'map')) "
 )
 
 
