@@ -22,6 +22,7 @@ from victor_engine.config.model import (
     Config,
     ConsoleConfig,
     HitlConfig,
+    MetricsConfig,
     PermissionsConfig,
     ScheduleDefaults,
     SchedulerConfig,
@@ -32,7 +33,7 @@ from victor_engine.engine import Engine
 from victor_engine.identity import acting_as
 
 TESTS = Path(__file__).parents[1]
-GROUPED = ("scheduler", "hitl", "console", "permissions", "socket", "trust", "retention", "notify")
+GROUPED = ("scheduler", "hitl", "console", "permissions", "socket", "trust", "metrics", "retention", "notify")
 """Sections whose keys are listed one by one."""
 
 WATCH = "service/test_file_watch.py"
@@ -53,6 +54,7 @@ def keys() -> set[str]:
         ("permissions", PermissionsConfig),
         ("socket", SocketConfig),
         ("trust", TrustConfig),
+        ("metrics", MetricsConfig),
     ):
         found |= {f"{section}.{each.name}" for each in fields(model) if each.name != "defaults"}
     found |= {f"retention.{key}" for key in retention.KEYS if key != "rules"}
@@ -101,6 +103,8 @@ EFFECTS.update(
         },
         "socket.path": "service/test_shared_socket.py::test_a_configured_socket_is_found_without_a_runtime_directory",
         "socket.group": "service/test_shared_socket.py::test_a_group_narrows_the_socket",
+        "metrics.listen": "process/test_metrics.py::test_the_metrics_of_a_daemon",
+        "metrics.textfile": "process/test_metrics.py::test_the_metrics_of_a_daemon",
         "trust.content": "engine/test_content_trust.py::test_a_running_engine_applies_nothing_that_is_not_trusted",
         "retention.audit_days": f"{RETENTION}::test_changed_rules_need_a_new_confirmation",
         **{

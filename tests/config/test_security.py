@@ -12,6 +12,7 @@ import yaml
 
 from victor_engine.config import Config, PermissionsConfig, SocketConfig, TrustConfig, load_config
 from victor_engine.config.layers import SECTIONS
+from victor_engine.config.model import MetricsConfig
 from victor_engine.config.security import SECURITY_SETTINGS, SYSTEM_FILE
 from victor_engine.errors import ConfigError
 
@@ -20,6 +21,7 @@ EXAMPLES: dict[tuple[str, ...], tuple[Any, Any]] = {
     ("socket",): ({"path": "/run/v/s", "group": "ops"}, SocketConfig(path=Path("/run/v/s"), group="ops")),
     ("watch",): ("apply", "apply"),
     ("proxies",): (["web"], ("web",)),
+    ("metrics",): ({"listen": "127.0.0.1:9464"}, MetricsConfig(listen="127.0.0.1:9464")),
     ("trust",): ({"content": "pinned"}, TrustConfig(content="pinned")),
 }
 """For each existing setting: a value as it is written, and as it is read."""
@@ -218,3 +220,38 @@ def test_a_user_can_pin_the_content_and_not_watch_what_the_system_pins(
     assert config.trust.content == content
     assert len(config.warnings) == (system == "pinned" and user == "watch")
     assert config.origins["trust.content"].startswith(str(layers.user if user == content else layers.system))
+
+
+@pytest.mark.parametrize(
+    "listen",
+    [
+        "0.0.0.0:9464",
+        "9464",
+        "[::]:9464",
+        "ops.example.org:9464",
+        "127.0.0.1",
+        "127.0.0.1:0",
+        "unix:relative",
+        "[::1]:99999",
+    ],
+)
+def test_metrics_are_served_on_loopback_only(layers: Layers, listen: str) -> None:
+    with pytest.raises(ConfigError, match=r"scheduler.yaml:2:3: metrics.listen.*reverse proxy"):
+        layers.load(user={"metrics": {"listen": listen}})
+
+
+@pytest.mark.parametrize(
+    "listen", ["127.0.0.1:9464", "[::1]:9464", "localhost:9464", "127.8.0.1:80", "unix:/run/v/metrics"]
+)
+def test_addresses_of_metrics(layers: Layers, listen: str) -> None:
+    assert layers.load(user={"metrics": {"listen": listen}}).metrics.listen == listen
+
+
+def test_the_system_fixes_the_address_of_metrics(layers: Layers) -> None:
+    config = layers.load(
+        system={"metrics": {"listen": "127.0.0.1:1"}},
+        user={"metrics": {"listen": "127.0.0.1:2", "textfile": "/x/y.prom"}},
+    )
+    assert config.metrics == MetricsConfig(listen="127.0.0.1:1", textfile=Path("/x/y.prom"))
+    assert config.origins["metrics.listen"].startswith(str(layers.system))
+    assert "127.0.0.1:2 cannot replace 127.0.0.1:1" in config.warnings[0].message

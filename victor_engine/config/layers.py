@@ -153,6 +153,7 @@ class _Builder:
             trust=self.layers.trust(),
             watch=self.layers.watch(),
             proxies=self.layers.proxies(),
+            metrics=self.layers.metrics(),
             hitl=self._hitl(),
             notify=self._first("notify", read_rules) or (),
             retention=self._retention(scheduler.history_retention_days),

@@ -197,6 +197,17 @@ class TrustConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsConfig:
+    """The Prometheus metrics of a daemon: the address that serves them, and the file that holds them.
+
+    `listen` is a loopback address with a port (`127.0.0.1:9464`), or `unix:` and an absolute path; empty for none.
+    """
+
+    listen: str = ""
+    textfile: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NotifyRule:
     """One rule for notifications: the occasions, the workflows and assignees, the recipients and the texts.
 
@@ -263,6 +274,7 @@ class Config:
     trust: TrustConfig = field(default_factory=TrustConfig)
     watch: str = ""
     proxies: tuple[str, ...] = ()
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
     hitl: HitlConfig = field(default_factory=HitlConfig)
     notify: tuple[NotifyRule, ...] = ()
     retention: Retention = field(default_factory=Retention)

@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 
 from victor_engine.api import ProblemInfo
-from victor_engine.config.model import Config, PermissionsConfig, SocketConfig, TrustConfig
+from victor_engine.config.metrics import check_listen
+from victor_engine.config.model import Config, MetricsConfig, PermissionsConfig, SocketConfig, TrustConfig
 from victor_engine.config.setting_readers import Reader
 from victor_engine.config.yaml_locations import Key, Source
 from victor_engine.files import reason
@@ -30,7 +31,7 @@ PERMISSION_ROLES = tuple(field.name for field in fields(PermissionsConfig))
 """The roles that `permissions` grants."""
 
 SECURITY_SETTINGS: tuple[Key, ...] = (
-    ("permissions",), ("socket",), ("trust",), ("watch",), ("api",), ("serve",), ("mcp",), ("proxies",),
+    ("permissions",), ("socket",), ("trust",), ("watch",), ("api",), ("serve",), ("mcp",), ("proxies",), ("metrics",),
     ("containers",), ("backend",),
 )  # fmt: skip
 """Each security setting. A name that is not a section of the configuration is reserved, and is an unknown key."""
@@ -109,6 +110,17 @@ class TrustedLayers:
                 )
         return SocketConfig(path=Path(path) if path else None, group=group or None)
 
+    def metrics(self) -> MetricsConfig:
+        """Return the settings of the metrics."""
+        system, later = self._readers("metrics", ("listen", "textfile"))
+        for reader in (system, later):
+            if reader is not None:
+                check_listen(reader)
+        textfile = self._fixed(system, later, "textfile")
+        return MetricsConfig(
+            listen=self._fixed(system, later, "listen"), textfile=Path(textfile) if textfile else None
+        )
+
     def trust(self) -> TrustConfig:
         """Return the settings of trust. The system can pin the content; no other layer can then watch it."""
         system, later = self._readers("trust", ("content",))
@@ -156,7 +168,7 @@ class TrustedLayers:
             self._loosens(later, key, f"{own} cannot replace {fixed}")
         reader = system if fixed else later
         if reader is not None and (fixed or own):
-            self.origins[f"socket.{key}"] = reader.source.place((*reader.key_path, key))
+            self.origins[f"{reader.key_path[0]}.{key}"] = reader.source.place((*reader.key_path, key))
         return fixed or own
 
     def _readers(self, section: str, known: Iterable[str]) -> tuple[Reader | None, Reader | None]:

@@ -120,6 +120,7 @@ class Engine(Port):
         self.on_closed: Callable[[], None] | None = None
         self.alive: Callable[[], bool] = lambda: True
         """Returns whether the event loop makes turns, in any thread. A watchdog sets it."""
+        self.on_lag: Callable[[float], None] = lambda seconds: None
         self.deployment: DeploymentInfo | None = None
         """The deployment of the start; None if it changed nothing."""
         self.socket_problems: tuple[ProblemInfo, ...] = ()

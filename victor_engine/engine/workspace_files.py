@@ -45,9 +45,18 @@ class WorkspaceFiles:
         self.not_applied: ProblemInfo | None = None
         """Why `watch: apply` did not deploy the files; None if it did, or does not apply them."""
 
+        self._notes: dict[str, ProblemInfo] = {}
+
+    def note(self, setting: str, problem: ProblemInfo | None) -> None:
+        """Report why a setting of the configuration has no effect; None if it has."""
+        self._notes.pop(setting, None)
+        if problem is not None:
+            self._notes[setting] = problem
+
     def open_problems(self) -> tuple[ProblemInfo, ...]:
-        """Return why `watch: apply` did not deploy the files."""
-        return () if self.not_applied is None else (self.not_applied,)
+        """Return why `watch: apply` did not deploy the files, and why settings have no effect."""
+        applied = () if self.not_applied is None else (self.not_applied,)
+        return (*applied, *self._notes.values())
 
     async def apply_at_start(self) -> DeploymentInfo | None:
         return await apply_valid(self._store, self._current.loaded, "start")

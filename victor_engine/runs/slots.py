@@ -75,6 +75,11 @@ class Slots:
         self._open = False
         self._draining = False
 
+    @property
+    def queued(self) -> int:
+        """The number of runs that wait for a slot."""
+        return len(self._queue)
+
     def open(self) -> None:
         """Claim runs from now on. Runs that were committed before are found at the start."""
         self._open = True

@@ -40,9 +40,11 @@ class LoopWatchdog:
         self._noted = noted
         self._blocked = blocked
         self._patience = patience
+        self.on_lag: Callable[[float], None] = lambda seconds: None
+        """Called in the loop, about once a second, with the lateness of its timer."""
         self._thread_of_loop = threading.get_ident()
         self._pause = min(_BEAT, patience / 4)
-        self._seen = time.monotonic()
+        self._seen = self._expected = time.monotonic()
         self._stopping = threading.Event()
         self._timer = self._loop.call_soon(self._beat)
         self._thread = threading.Thread(target=self._watch, name="victor-watchdog", daemon=True)
@@ -59,6 +61,8 @@ class LoopWatchdog:
 
     def _beat(self) -> None:
         self._seen = time.monotonic()
+        self.on_lag(max(0.0, self._seen - self._expected))
+        self._expected = self._seen + self._pause
         self._timer = self._loop.call_later(self._pause, self._beat)
 
     def _watch(self) -> None:
@@ -92,6 +96,7 @@ def watch(engine: Engine) -> None:
     quarantine = engine.runtime.quarantine
     watchdog = LoopWatchdog(lambda: quarantine.memory.read(), quarantine.blocked)
     engine.alive = watchdog.alive
+    watchdog.on_lag = lambda seconds: engine.on_lag(seconds)
 
     async def stop() -> None:
         watchdog.stop()

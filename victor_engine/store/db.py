@@ -15,6 +15,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -28,6 +29,7 @@ from victor_engine.events import EventKind
 from victor_engine.exclusion import Excluded, nothing_excluded
 from victor_engine.private import make_directory, open_file
 from victor_engine.store import pragmas, schema
+from victor_engine.store.connecting import connect
 from victor_engine.store.file_identity import OpenFiles
 from victor_engine.store.group import roll_back, run_group
 from victor_engine.store.outage import RETRY_SECONDS, Job, Outage, storage_error
@@ -39,27 +41,6 @@ log = logging.getLogger(__name__)
 
 MAX_GROUP = 512
 """The most transitions in one transaction. It bounds the time for which the first waits for the last."""
-
-
-def connect(path: Path | str, *, readonly: bool = False) -> sqlite3.Connection:
-    """Return a connection with the settings of the product: WAL, full durability, cached statements."""
-    try:
-        connection = sqlite3.connect(
-            Path(path).absolute().as_uri() + ("?mode=ro" if readonly else ""),
-            uri=True,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=512,
-            timeout=10.0,
-        )
-        if readonly:
-            pragmas.set_up_reader(connection)
-        else:
-            pragmas.set_up_writer(connection)
-    except sqlite3.Error as error:
-        known = storage_error(Path(path), error)
-        raise known or StoreError(f"{path}: cannot open the database: {error}") from error
-    return connection
 
 
 class Store:
@@ -80,6 +61,8 @@ class Store:
         self._fenced = False
         self.on_storage: Callable[[StorageInfo | None], None] = lambda info: None
         """Called in the event loop when a storage outage begins, and with None when it ends."""
+        self.on_commit: Callable[[float], None] = lambda seconds: None
+        """Called in the writer thread with the duration of each transaction."""
         self.excluded: Excluded = nothing_excluded
         self._patient = False
         self._outage: Outage | None = None
@@ -251,11 +234,13 @@ class Store:
     def _commit_group(self, group: list[Job]) -> list[EventInfo]:
         connection = self._require_writer()
         events: list[EventInfo] = []
+        began = time.perf_counter()
         try:
             tx = self._begin(connection, self.clock.now())
             run_group(tx, group)
             connection.execute("COMMIT")
             events = tx.events
+            self.on_commit(time.perf_counter() - began)
         except BaseException as error:
             roll_back(connection)
             reason = error if isinstance(error, VictorError) else self._store_error(error)

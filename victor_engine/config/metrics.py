@@ -1,0 +1,49 @@
+"""The address on which a daemon serves its metrics: loopback, or a Unix socket."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from victor_engine.config.setting_readers import Reader
+
+UNIX = "unix:"
+
+_REMEDY = (
+    "Write an address such as 127.0.0.1:9464 or unix:/run/victor/metrics.sock; to collect the metrics from another "
+    "machine, publish them with a reverse proxy that authenticates"
+)
+
+
+def check_listen(reader: Reader) -> None:
+    """Raise ConfigError if `listen` or `textfile` is not usable."""
+    listen, textfile = reader.text("listen"), reader.text("textfile")
+    if listen and not (listen.startswith(f"{UNIX}/") or is_loopback(listen)):
+        raise reader.fail(
+            "listen", f"metrics.listen is {listen!r}, which is not an address of this machine alone", _REMEDY
+        )
+    if textfile and not textfile.startswith("/"):
+        raise reader.fail(
+            "textfile", "metrics.textfile must be absolute", "Write a path such as /var/lib/node/victor.prom"
+        )
+
+
+def is_loopback(listen: str) -> bool:
+    """Return whether an address is a loopback host and a port."""
+    host, port = split_address(listen)
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+        return False
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def split_address(listen: str) -> tuple[str, str]:
+    """Return host and port of an address. IPv6 hosts are in brackets."""
+    host, _, port = listen.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), port
+
+
+__all__ = ["UNIX", "check_listen", "is_loopback", "split_address"]
