@@ -27,6 +27,7 @@ def rows() -> Iterator[tuple[str, str, str, str]]:
     yield from (("circuit_breaker", key, ACTS, "") for key in sorted(keys.BREAKER))
     yield from (("http of a wait node", key, ACTS, "") for key in sorted(keys.WAIT_HTTP))
     yield from (("input of a workflow", key, ACTS, "") for key in sorted(keys.INPUT))
+    yield from (("output of a workflow", key, ACTS, "") for key in sorted(keys.OUTPUT))
     yield from (("test of a workflow", key, ACTS, "") for key in sorted(keys.TEST))
     every = "workflow, node, member"
     yield from ((every, key, HINT, remedy) for key, remedy in sorted(keys.HINTS.items()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from textwrap import dedent
 from typing import Any
 
@@ -150,6 +151,43 @@ def test_a_schedule_block_must_give_the_inputs(schedule: str, line: int, words: 
 )
 def test_a_schedule_block_with_the_inputs_is_accepted(schedule: str) -> None:
     assert loaded(SHORT, f"    schedule: {schedule}\n").problems == ()
+
+
+OUTPUTS = "pages: integer\nname: {type: string, from: report.title, required: false}"
+
+
+def with_outputs(text: str) -> LoadResult:
+    block = "".join(f"      {line}\n" for line in text.splitlines())
+    return load_text(f"workflows:\n  w:\n    outputs:\n{block}{NODES}", "w.yaml")
+
+
+def test_outputs_are_read_from_the_state() -> None:
+    result = with_outputs(OUTPUTS)
+    assert result.problems == ()
+    workflow = result.workflows["w"]
+    outputs = workflow.outputs
+    assert outputs is not None
+    assert outputs.read({"pages": 3, "report": {"title": "t"}, "x": 1}) == {"pages": 3, "name": "t"}
+    assert outputs.error({"pages": 3}) is None
+    assert str(outputs.error({"report": 1})).count("pages is required")
+    assert definition_from_content("w", definition_to_content(workflow)).outputs == outputs
+    built = replace(workflow, content=None)
+    assert definition_from_content("w", definition_to_content(built)).outputs == outputs
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "words"),
+    [
+        ("a: {type: string, default: x}", 25, "unknown key 'default'"),
+        ("a: {type: string, from: a..b}", 31, "from must be a path in the state"),
+        ("a: strng", 10, "the output 'a': 'strng' is not a type"),
+        ("[a]", 7, "outputs: must be a mapping from names to outputs"),
+    ],
+)
+def test_a_wrong_output_is_an_error_with_its_place(text: str, column: int, words: str) -> None:
+    (problem, *_) = with_outputs(text).problems
+    assert words in problem.message
+    assert (problem.severity, problem.line, problem.column) == ("error", 4, column)
 
 
 def test_inputs_are_part_of_the_version() -> None:

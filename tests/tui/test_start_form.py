@@ -22,6 +22,7 @@ workflows:
       copies: {type: integer, default: 2, minimum: 1}
       region: {enum: [eu, us], default: eu}
       urgent: {type: boolean, default: false}
+    outputs: {pages: integer}
     schedule: {cron: "0 3 * * *", initial_state: {customer: nightly, region: us}}
     nodes: [{id: a, type: transform, transform: pages = copies * 2}]
   free:
@@ -38,6 +39,10 @@ async def opened(pilot: Pilot[Any]) -> TriggerDialog:
 
 def error_of(dialog: TriggerDialog) -> str:
     return str(dialog.query_one("#error", Static).visual)
+
+
+def text_of(pilot: Pilot[Any], selector: str) -> str:
+    return "".join(str(widget.visual) for widget in pilot.app.screen.query(selector).results(Static))
 
 
 async def started(port: RealPort) -> dict[str, Any]:
@@ -86,6 +91,7 @@ async def test_the_dialogs_that_start_a_run_are_forms_of_the_inputs() -> None:
         await pilot.press("ctrl+s")
         await until(pilot, lambda: not pilot.app.screen.is_modal)
         assert (await started(port))["pages"] == 14
+        await until(pilot, lambda: "→ pages: 14" in text_of(pilot, "#run-head"))
 
         await go(pilot, "2")
         await pilot.press("n", "enter")

@@ -180,6 +180,7 @@ class RunDetail(Struct, frozen=True):
     input: dict[str, Any] = {}
     children: tuple[RunInfo, ...] = ()
     instant: RunInstant | None = None
+    outputs: dict[str, Any] | None = None  # the declared result of a run that has succeeded
 
 
 class LogLine(Struct, frozen=True, omit_defaults=True):

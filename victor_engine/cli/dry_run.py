@@ -163,6 +163,8 @@ def _print(found: DryRun) -> None:
         return
     print_line(f"{found.status}: {found.error.message}" if found.error is not None else found.status)
     print_line(f"state: {_short(found.state)}")
+    if found.outputs is not None:
+        print_line(f"outputs: {_short(found.outputs)}")
 
 
 def _line(step: DryStep) -> str:

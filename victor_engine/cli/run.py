@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from datetime import datetime
 from typing import IO
@@ -11,7 +12,8 @@ import click
 from victor_engine.api import FINAL_RUN_STATUSES, EventInfo, Port, RunInfo
 from victor_engine.cli.files import check_start, note_deployment
 from victor_engine.cli.output import json_state, port_of, print_json, print_line, print_note, span
-from victor_engine.cli.run_inputs import RunCommand, inputs_of, with_inputs
+from victor_engine.cli.run_help import RunCommand
+from victor_engine.cli.run_inputs import inputs_of, with_inputs
 from victor_engine.cli.workspaces import require_workspace
 from victor_engine.errors import UsageError
 from victor_engine.text import plain
@@ -218,7 +220,8 @@ async def follow_run(port: Port, started: RunInfo, as_json: bool = False, after:
                 _print_request(event)
             if event.kind == "run.finished":
                 break
-    found = (await port.run(started.id)).run
+    detail = await port.run(started.id)
+    found = detail.run
     if as_json:
         print_json(found)
     elif found.status in FINAL_RUN_STATUSES:
@@ -229,6 +232,8 @@ async def follow_run(port: Port, started: RunInfo, as_json: bool = False, after:
         )
         why = f": {found.error.message}" if found.error else ""
         print_line(f"{found.status} after {span(took)}{why}")
+        if detail.outputs is not None:
+            print_line(f"outputs: {json.dumps(detail.outputs, ensure_ascii=False)}")
     return EXIT_CODES.get(found.status, 1)
 
 

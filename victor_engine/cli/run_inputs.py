@@ -1,48 +1,17 @@
-"""The declared inputs of a workflow on the command line: `--input NAME=VALUE`, and their list in the help."""
+"""The declared inputs of a workflow on the command line: `--input NAME=VALUE`, and their list."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
-import click
-
 from victor_engine.api import Port
-from victor_engine.cli.output import port_of
 from victor_engine.definition.inputs import Inputs, read_value, type_text
-from victor_engine.errors import UsageError, VictorError
+from victor_engine.errors import UsageError
 from victor_engine.text import plain
 
 _SHOWN = 60
 """The maximum number of characters of a default in the help."""
-
-
-class RunCommand(click.Command):
-    """The command `victor run`. With the name of a workflow, its help lists the inputs of this workflow."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        with suppress(click.UsageError):
-            ctx.meta[__name__] = self.make_parser(ctx).parse_args(list(args))[0]
-        return super().parse_args(ctx, args)
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        given = ctx.meta.get(__name__, {})
-        workflow, version = given.get("workflow"), given.get("version")
-        if not isinstance(workflow, str):
-            return
-        try:
-            inputs = asyncio.run(_for_help(ctx, workflow, version if isinstance(version, str) else None))
-        except VictorError as error:
-            with formatter.section(f"Inputs of {plain(workflow)}"):
-                formatter.write_text(f"not known: {plain(error.message)}")
-            return
-        with formatter.section(f"Inputs of {plain(workflow)}"):
-            if inputs is None:
-                formatter.write_text("The workflow declares no inputs and accepts any state.")
-            else:
-                formatter.write_dl(input_lines(inputs) or [("none", "")])
 
 
 def input_lines(inputs: Inputs) -> list[tuple[str, str]]:
@@ -82,16 +51,6 @@ def with_inputs(
     return found
 
 
-async def _for_help(ctx: click.Context, workflow: str, version: str | None) -> Inputs | None:
-    """Return the inputs of a workflow from the engine or the store, else from the files. Start and write nothing."""
-    with suppress(VictorError):
-        async with port_of(ctx, "read") as port:
-            return await inputs_of(port, workflow, version)
-    from victor_engine.cli.dry_run import definition_in_files
-
-    return definition_in_files(ctx, workflow, version).inputs
-
-
 def _short(value: Any) -> str:
     from victor_engine import jsonio
 
@@ -99,4 +58,4 @@ def _short(value: Any) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-__all__ = ["RunCommand", "input_lines", "inputs_of", "with_inputs"]
+__all__ = ["input_lines", "inputs_of", "with_inputs"]

@@ -166,6 +166,8 @@ def show(ctx: click.Context, run: str, as_json: bool) -> None:
                 ],
             )
             print_line(_total([u for _, u in used]))
+        if found.outputs is not None:
+            print_line(f"\noutputs: {json.dumps(found.outputs, indent=2, ensure_ascii=False)}")
         print_line(f"\nstate: {json.dumps(found.state, indent=2, ensure_ascii=False)}")
 
     with_port(ctx, "read", work)

@@ -83,13 +83,12 @@ def differences_of(wanted: Mapping[str, Any], found: DryRun) -> tuple[str, ...]:
     path = path_of(found)
     if "path" in wanted and wanted["path"] != path:
         differences.append(f"path: expected {', '.join(wanted['path'])}; got {', '.join(path)}")
+    values = {**found.state, **(found.outputs or {})}
     for key, value in (wanted.get("outputs") or {}).items():
-        if key not in found.state:
+        if key not in values:
             differences.append(f"outputs.{key}: expected {json.dumps(value)}, and the state has no such key")
-        elif found.state[key] != value:
-            differences.append(
-                f"outputs.{key}: expected {json.dumps(value)}, got {json.dumps(found.state[key])}"
-            )
+        elif values[key] != value:
+            differences.append(f"outputs.{key}: expected {json.dumps(value)}, got {json.dumps(values[key])}")
     return tuple(differences)
 
 

@@ -22,6 +22,7 @@ from victor_engine.definition.model import (
     WaitNode,
     WorkflowDefinition,
 )
+from victor_engine.definition.outputs import Outputs
 from victor_engine.definition.yaml_document import plain_tree
 
 _SKIPPED = frozenset(
@@ -57,6 +58,8 @@ def definition_to_content(definition: WorkflowDefinition) -> dict[str, Any]:
         content["schedule"] = plain_tree(definition.schedule)
     if definition.inputs is not None:
         content["inputs"] = plain_tree(definition.inputs.schema)
+    if definition.outputs is not None:
+        content["outputs"] = outputs_to_content(definition.outputs)
     if definition.migrations:
         content["migrations"] = plain_tree(definition.migrations)
     metadata = {k: v for k, v in definition.metadata.items() if k not in ("version", "schedule")}
@@ -69,6 +72,21 @@ def definition_to_content(definition: WorkflowDefinition) -> dict[str, Any]:
         inside = [node_to_content(definition.nodes[node]) for node in handler.nodes]
         content[key] = {"start": handler.start, "timeout": handler.timeout_seconds, "nodes": inside}
     return content
+
+
+def outputs_to_content(outputs: Outputs) -> dict[str, Any]:
+    """Return the declaration of outputs: a JSON Schema, or the short form if an output has another path."""
+    if not outputs.sources:
+        return plain_tree(outputs.schema)  # type: ignore[no-any-return]
+    required = outputs.schema.get("required", ())
+    return {
+        name: {
+            **plain_tree(schema),
+            **({"from": outputs.sources[name]} if name in outputs.sources else {}),
+            **({} if name in required else {"required": False}),
+        }
+        for name, schema in outputs.schema.get("properties", {}).items()
+    }
 
 
 def node_to_content(node: Node) -> dict[str, Any]:

@@ -171,6 +171,7 @@ WORKFLOW = frozenset(
         "deprecated",
         "tests",
         "inputs",
+        "outputs",
         "start",
         "start_node",
         "entry_point",
@@ -197,7 +198,6 @@ WORKFLOW_PASSED_THROUGH = frozenset(
         "docs",
         "variables",
         "defaults",
-        "outputs",
         "context",
         "temporal_context",
     ]
@@ -219,6 +219,9 @@ EXECUTION = frozenset(
 
 INPUT = frozenset({"type", "default", "enum", "required", "description", "secret"})
 """The keys of an input in the short form of `inputs:`."""
+
+OUTPUT = frozenset({"type", "enum", "required", "description", "from"})
+"""The keys of an output in the short form of `outputs:`."""
 
 SCHEMA_KEYWORDS = frozenset(
     [
@@ -257,7 +260,7 @@ SCHEMA_KEYWORDS = frozenset(
         "writeOnly",
     ]
 )
-"""The keywords of JSON Schema that an input in the short form can have besides `INPUT`."""
+"""The keywords of JSON Schema that an input or output in the short form can have besides `INPUT` or `OUTPUT`."""
 
 TEST = frozenset({"state", "mocks", "status", "path", "outputs"})
 

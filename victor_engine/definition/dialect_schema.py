@@ -238,27 +238,33 @@ SCHEDULE: dict[str, Any] = {
 """The schema of a `schedule:` block, which `scheduling.declarations` reads."""
 
 
-_INPUT: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        **dict.fromkeys(sorted(dialect_keys.SCHEMA_KEYWORDS), True),
-        **dict.fromkeys(sorted(dialect_keys.INPUT), True),
-        "description": {"type": "string"},
-        "enum": {"type": "array"},
-        "required": {"type": ["boolean", "array"]},
-        "secret": {"type": "boolean"},
-        "type": {"anyOf": [{"enum": list(NAMES)}, {"type": "array", "items": {"enum": list(NAMES)}}]},
-    },
-    "additionalProperties": False,
+_VALUE_SHAPES: dict[str, Any] = {
+    "description": {"type": "string"},
+    "enum": {"type": "array"},
+    "from": {"type": "string"},
+    "required": {"type": ["boolean", "array"]},
+    "secret": {"type": "boolean"},
+    "type": {"anyOf": [{"enum": list(NAMES)}, {"type": "array", "items": {"enum": list(NAMES)}}]},
 }
-_INPUTS: dict[str, Any] = {
-    "description": "A JSON Schema with type: object, or an entry for each input: its type, or a mapping",
-    "anyOf": [
-        {"type": "object", "properties": {"type": {"const": "object"}}, "required": ["type"]},
-        {"type": "object", "additionalProperties": {"anyOf": [{"enum": list(NAMES)}, _INPUT]}},
-    ],
-}
-"""The schema of `inputs:` of a workflow, which `definition.input_reader` reads."""
+
+
+def _values(keys: frozenset[str], what: str) -> dict[str, Any]:
+    """Return the schema of `inputs:` or `outputs:` of a workflow, which `definition.interface_reader` reads."""
+    known = sorted(keys | dialect_keys.SCHEMA_KEYWORDS)
+    entry = {
+        "type": "object",
+        "properties": {key: _VALUE_SHAPES.get(key, True) for key in known},
+        "additionalProperties": False,
+    }
+    return {
+        "description": f"A JSON Schema with type: object, or an entry for each {what}: its type, or a mapping",
+        "anyOf": [
+            {"type": "object", "properties": {"type": {"const": "object"}}, "required": ["type"]},
+            {"type": "object", "additionalProperties": {"anyOf": [{"enum": list(NAMES)}, entry]}},
+        ],
+    }
+
+
 _END_HANDLER: dict[str, Any] = {
     "type": ["array", "object"],
     "description": "A graph that is executed at the end of a run: a list of nodes, or nodes and timeout",
@@ -284,7 +290,8 @@ def dialect_schema() -> dict[str, Any]:
         **dict.fromkeys(dialect_keys.END_HANDLERS, _END_HANDLER),
         "schedule": SCHEDULE,
         "execution": {"type": "object", "properties": dict.fromkeys(sorted(dialect_keys.EXECUTION), True)},
-        "inputs": _INPUTS,
+        "inputs": _values(dialect_keys.INPUT, "input"),
+        "outputs": _values(dialect_keys.OUTPUT, "output"),
         "migrations": {"type": "array", "items": {"type": "object"}},
         "description": {"type": "string"},
         "error_strategy": {"enum": list(ERROR_STRATEGIES)},

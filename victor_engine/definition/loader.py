@@ -12,7 +12,7 @@ from victor_engine.api import ASKED_WORKFLOW, ProblemInfo
 from victor_engine.definition import dialect_keys
 from victor_engine.definition.checks.workflow_checks import check_workflow
 from victor_engine.definition.expressions.expression import FunctionRegistry
-from victor_engine.definition.input_reader import read_inputs
+from victor_engine.definition.interface_reader import read_inputs, read_outputs
 from victor_engine.definition.model import (
     ERROR_STRATEGIES,
     AgentNode,
@@ -279,6 +279,7 @@ def build_workflow(
             **breaker,
             schedule=schedule,
             inputs=read_inputs(reader),
+            outputs=read_outputs(reader),
             migrations=tuple(_source_versions(item, reader, i) for i, item in enumerate(migrations)),
             deprecated=str(message) if message else None,
             metadata=metadata,

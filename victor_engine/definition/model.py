@@ -18,6 +18,7 @@ from victor_engine.definition.node_parts import Branch as Branch
 from victor_engine.definition.node_parts import Choice as Choice
 from victor_engine.definition.node_parts import EndHandler as EndHandler
 from victor_engine.definition.node_parts import TeamMember as TeamMember
+from victor_engine.definition.outputs import Outputs
 
 DEFAULT_MAX_ITERATIONS = 1000
 """The maximum number of node executions of one run, if the author gives no limit."""
@@ -303,6 +304,7 @@ class WorkflowDefinition:
     circuit_breaker: CircuitBreaker | None = None
     schedule: Mapping[str, Any] | None = None
     inputs: Inputs | None = None
+    outputs: Outputs | None = None
     migrations: tuple[Mapping[str, Any], ...] = ()
     deprecated: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)

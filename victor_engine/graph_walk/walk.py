@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from victor_engine.api import ErrorInfo
 from victor_engine.definition.expressions.expression import ASSIGNMENTS, CONDITION
@@ -34,6 +35,7 @@ from victor_engine.definition.model import (
     TeamNode,
     TransformNode,
     WaitNode,
+    WorkflowDefinition,
 )
 from victor_engine.errors import NodeError
 from victor_engine.graph_walk.attempts import CurrentAttempt, RejectedError
@@ -63,6 +65,14 @@ class WalkResult(Struct, frozen=True):
     state: dict[str, Any]
     position: Position
     error: ErrorInfo | None = None
+
+
+def with_outputs(definition: WorkflowDefinition, result: WalkResult) -> WalkResult:
+    """Return the end of a walk; a success whose state does not match the declared outputs is a failure."""
+    if result.status != "succeeded" or definition.outputs is None:
+        return result
+    error = definition.outputs.error(result.state)
+    return result if error is None else replace(result, status="failed", error=error)
 
 
 class Walk(ConcurrentSteps):

@@ -18,6 +18,7 @@ from victor_engine import jsonio
 from victor_engine.api import FINAL_RUN_STATUSES
 from victor_engine.clock import from_us
 from victor_engine.definition.model import SubWorkflowNode
+from victor_engine.definition.outputs import result_of
 from victor_engine.errors import NodeError, VictorError
 from victor_engine.graph_walk.effects import Child, ChildEnd, Position, Step
 from victor_engine.run_instant import instant_in
@@ -27,7 +28,7 @@ from victor_engine.runs.transitions import RunRef
 from victor_engine.secretrefs import separated
 from victor_engine.store.db import Store, Tx, actor_from_json
 from victor_engine.store.queries.conversions import error_info
-from victor_engine.store.queries.definitions import version_of
+from victor_engine.store.queries.definitions import outputs_of, version_of
 from victor_engine.store.repositories import attempt_rows, run_rows, runs
 from victor_engine.store.repositories.run_rows import StoredRun
 from victor_engine.store.runs import NewRun, Start, insert_run
@@ -195,7 +196,8 @@ def child_end(connection: sqlite3.Connection, key: int) -> ChildEnd | None:
     status, error = run_rows.status_and_error(connection, key)
     if status not in FINAL_RUN_STATUSES:
         return None
-    return ChildEnd(status, run_state(connection, key), error_info(error))
+    result = result_of(outputs_of(connection, key), run_state(connection, key))
+    return ChildEnd(status, dict(result), error_info(error))
 
 
 # --- waiting for child runs ----------------------------------------------------------------------

@@ -124,7 +124,7 @@ def decide_retry(
     """Return the position from which a run is retried. Raise ConflictError if it cannot be retried."""
     next_status(stored.id, stored.status, RunCommand.RETRY)
     if not position.frontier:
-        raise ConflictError(f"run {stored.id} has no pending node to continue from")
+        raise ConflictError(f"run {stored.id} has no pending node to continue from; redrive it from a node")
     return again_from(position, last_attempt, restart_children=restart_children)
 
 

@@ -34,7 +34,7 @@ from victor_engine.graph_walk.effects import (
     StepHistory,
 )
 from victor_engine.graph_walk.waits import Wait, WaitEnd
-from victor_engine.graph_walk.walk import Walk, WalkResult
+from victor_engine.graph_walk.walk import Walk, WalkResult, with_outputs
 from victor_engine.people.answers import Decision
 from victor_engine.people.questions import build_ask
 from victor_engine.runs.endings import handlers_for, with_facts, without_facts
@@ -79,6 +79,7 @@ class DryRun(Struct, frozen=True, omit_defaults=True):
     warnings: tuple[str, ...] = ()
     error: ErrorInfo | None = None
     stops: str = ""
+    outputs: dict[str, Any] | None = None  # the declared result of a run that succeeds
 
 
 class _StopError(Exception):
@@ -119,7 +120,7 @@ async def dry_run(
     walk = Walk(definition, effects, functions, evaluator, identity)
     status, error, stops = "unknown", None, ""
     try:
-        result = await walk.run(position, reached)
+        result = with_outputs(definition, await walk.run(position, reached))
         status, error = result.status, result.error
         reached = await _handled(walk, position, reached, result, effects)
     except _StopError as stop:
@@ -135,6 +136,7 @@ async def dry_run(
         tuple(effects.warnings),
         error,
         stops,
+        definition.outputs.read(shown(reached)) if definition.outputs and status == "succeeded" else None,
     )
 
 

@@ -13,11 +13,24 @@ from victor_engine import jsonio
 from victor_engine.api import ErrorInfo, NodeOverride
 from victor_engine.clock import from_us
 from victor_engine.definition.model import Node, WorkflowDefinition
+from victor_engine.definition.outputs import OUTPUT_ERROR
 from victor_engine.graph_walk.effects import NO_HISTORY, Done, Position, StepHistory
 from victor_engine.runs.transitions import RunRef
 from victor_engine.store.patch import Patch
 from victor_engine.store.repositories.attempt_rows import waiting
 from victor_engine.store.stored_ending import UNDECIDED, Ending
+
+NOT_RETRIED = frozenset(
+    {
+        "IterationLimitError",
+        "ExecutionTimeoutError",
+        "HumanTimeoutError",
+        "CircuitOpenError",
+        "RunDepthError",
+        OUTPUT_ERROR,
+    }
+)
+"""Errors that a retry of the workflow cannot fix, because it would meet the same limit or the same state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +62,11 @@ class RunRecord:
     waiting: dict[tuple[str, int], WaitingAttempt] = field(default_factory=dict)
     overrides: dict[str, NodeOverride] = field(default_factory=dict)
     ending: Ending = UNDECIDED
+
+    def may_retry(self, error: ErrorInfo | None) -> bool:
+        """Return whether the policy of the workflow retries a run that ended with this error."""
+        kind = error.type if error is not None else ""
+        return self.reruns < self.definition.max_retries and kind not in NOT_RETRIED
 
     def active_limit(self, seconds: float) -> tuple[str, float | None, float]:
         """Return the active part of the run, its limit of active time, and its active time, in seconds.

@@ -229,7 +229,7 @@ class EmbeddedEffects(ExternalWaits):
         spent = self.stopwatch.microseconds
         if attempt is None and snapshot is None and done.rejected is None:
             pure = partial(transitions.pure_step, self.run, step, done, onward, patch)
-            if onward is not None and not onward.frontier:
+            if onward is not None and not onward.frontier and self.record.definition.outputs is None:
                 return await self._finish_with(pure, RunEnd("succeeded", spent, onward.ordinal))
             return await self.store.persist(pure, plain=True)
         counted = (

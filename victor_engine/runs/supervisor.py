@@ -21,7 +21,7 @@ from victor_engine.errors import FencedError, StoreError
 from victor_engine.events import EventKind
 from victor_engine.graph_walk.effects import Position
 from victor_engine.graph_walk.stopwatch import committed
-from victor_engine.graph_walk.walk import Walk, WalkResult
+from victor_engine.graph_walk.walk import Walk, WalkResult, with_outputs
 from victor_engine.people.requests import Decision
 from victor_engine.runs import transitions
 from victor_engine.runs.child_runs import ChildRuns, Resolve
@@ -58,11 +58,6 @@ T = TypeVar("T")
 
 WIND_DOWN_CHECK = 0.1
 """Seconds between two checks whether the last active node waits now."""
-
-NOT_RETRIED = frozenset(
-    {"IterationLimitError", "ExecutionTimeoutError", "HumanTimeoutError", "CircuitOpenError", "RunDepthError"}
-)
-"""Errors that a retry of the workflow cannot fix, because it would meet the same limit."""
 
 
 def newest(tx: Tx, workflow: str, version: str | None) -> Start:
@@ -250,7 +245,9 @@ class RunSupervisor:
                 return  # the end was committed with the last step; a later cancellation has no effect
             if result is None:
                 return
-            if result.status == "failed" and not record.ending.status and self._may_retry(record, result):
+            if not record.ending.status:
+                result = with_outputs(record.definition, result)
+            if result.status == "failed" and not record.ending.status and record.may_retry(result.error):
                 await self._rerun(record, result)
                 continue
             spent = int(effects.stopwatch.seconds * 1_000_000)
@@ -348,10 +345,6 @@ class RunSupervisor:
         live = self.slots.live[key]
         live.became_idle.set()
         self.slots.release_slot(live)
-
-    def _may_retry(self, record: RunRecord, result: WalkResult) -> bool:
-        kind = result.error.type if result.error is not None else ""
-        return record.reruns < record.definition.max_retries and kind not in NOT_RETRIED
 
     async def _rerun(self, record: RunRecord, result: WalkResult) -> None:
         """Retry the workflow: continue from the failed node, with its attempts counted from zero."""

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from victor_engine import jsonio
 from victor_engine.api import After, ScheduleSpec, UpstreamState
 from victor_engine.clock import from_us
+from victor_engine.definition.outputs import result_of
 from victor_engine.exclusion import Excluded, nothing_excluded
 from victor_engine.run_instant import instant_in, instant_of_fire
 from victor_engine.scheduling import complete_periods
@@ -29,6 +30,7 @@ from victor_engine.scheduling.timing import Nominal
 from victor_engine.store.db import Tx
 from victor_engine.store.locks import Root
 from victor_engine.store.queries import schedule_runs
+from victor_engine.store.queries.definitions import outputs_of
 from victor_engine.store.queries.ids import Source
 from victor_engine.store.queries.schedule_runs import Ended
 from victor_engine.store.repositories import dependencies, schedules
@@ -197,7 +199,10 @@ def _instant(tx: Tx, row: ScheduleRow, nominals: dict[int, int], period: str) ->
 
 
 def taken_state(tx: Tx, after: After, runs: dict[str, int]) -> tuple[dict[str, Any], str | None]:
-    """Return the keys that `take` reads from the final states of the upstream runs, and an error if one is missing."""
+    """Return the keys that `take` reads from the results of the upstream runs, and an error if one is missing.
+
+    The result of a run is its declared outputs, or else its final state.
+    """
     states: dict[str, dict[str, Any]] = {}
     found: dict[str, Any] = {}
     for target, source in after.take.items():
@@ -214,7 +219,9 @@ def taken_state(tx: Tx, after: After, runs: dict[str, int]) -> tuple[dict[str, A
             if name not in runs:
                 continue
             if name not in states:
-                states[name] = run_state(tx.connection, runs[name])
+                ended = runs[name]
+                result = result_of(outputs_of(tx.connection, ended), run_state(tx.connection, ended))
+                states[name] = dict(result)
             value, there = _dig(states[name], inside)
             if there:
                 found[target] = value

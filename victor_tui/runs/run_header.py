@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
+from typing import Any
 
 from textual.content import Content
 
 from victor_engine.api import AttemptInfo, RequestInfo, RequestStatus, RunInfo, handler_failures, handler_text
 from victor_tui.runs.columns import active_nodes, elapsed, is_late, is_stuck
 from victor_tui.runs.log_view import LogLines
-from victor_tui.text import clean, duration, full, moment
+from victor_tui.text import clean, duration, full, moment, one_line, word
 from victor_tui.theme import STUCK_MARK, kind_mark, node_mark, run_mark
 from victor_tui.widgets.graph import toned
 
 
-def head(run: RunInfo, now: datetime, zone: tzinfo | None) -> Content:
-    """Return at most three lines: the run, its status, and its activity, wait or error."""
+def head(
+    run: RunInfo, now: datetime, zone: tzinfo | None, outputs: Mapping[str, Any] | None = None
+) -> Content:
+    """Return at most three lines: the run, its status, and its activity, wait, error or outputs."""
     stuck, late = is_stuck(run, now), is_late(run, now)
     mark = STUCK_MARK if stuck else run_mark(run.status)
     usual = f" (usually {duration(run.typical_seconds)})" if run.typical_seconds else ""
@@ -32,8 +35,8 @@ def head(run: RunInfo, now: datetime, zone: tzinfo | None) -> Content:
     if run.nominal is not None and run.trigger != "schedule":
         parts.append((f"  for {moment(run.nominal, now, zone)}", "$foreground-muted"))
     if run.parent_run is not None:
-        word = "rerun of" if run.trigger == "rerun" else "part of"
-        parts.append((f"  {word} {run.parent_run}", "$text-accent"))
+        relation = "rerun of" if run.trigger == "rerun" else "part of"
+        parts.append((f"  {relation} {run.parent_run}", "$text-accent"))
     if run.dead_letter:
         parts.append(("  dead letter", "$text-error"))
     if run.deprecated:
@@ -57,6 +60,9 @@ def head(run: RunInfo, now: datetime, zone: tzinfo | None) -> Content:
         since = f", since {moment(run.since, now, zone)}" if run.since is not None else ""
         style = "$text-error" if stuck else "$text-primary"
         parts.append((f"\n {mark.glyph} at {clean(active_nodes(run, now))}{since}", style))
+    elif outputs:
+        listed = ", ".join(f"{name}: {word(value)}" for name, value in outputs.items())
+        parts.append((f"\n → {one_line(listed, 300)}", "$text-accent"))
     return Content.assemble(*parts)
 
 

@@ -70,16 +70,16 @@ class RunScreen(ConsoleScreen):
         if found is None or not found.run.id.startswith(self.run_id):
             return
         self.detail = found
-        self._draw_head(found.run)
+        self._draw_head(found)
         self.view.show(found)
 
     def tick(self) -> None:
         if self.detail is not None:
-            self._draw_head(self.detail.run)
+            self._draw_head(self.detail)
             self.view.tick()
 
-    def _draw_head(self, run: RunInfo) -> None:
-        head = run_header.head(run, self.now(), self.console.zone)
+    def _draw_head(self, detail: RunDetail) -> None:
+        head = run_header.head(detail.run, self.now(), self.console.zone, detail.outputs)
         self.query_one("#run-head", Static).update(head)
 
     # --- navigation ----------------------------------------------------------------------------

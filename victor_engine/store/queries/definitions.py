@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from victor_engine import jsonio
 from victor_engine.api import DefinitionInfo, GraphInfo
@@ -13,6 +13,9 @@ from victor_engine.errors import NotFoundError
 from victor_engine.precedence import version_order
 from victor_engine.store.queries.conversions import notice
 from victor_engine.store.queries.workflows import current_version
+
+if TYPE_CHECKING:
+    from victor_engine.definition.outputs import Outputs
 
 
 def definition_info(
@@ -57,8 +60,27 @@ def _inputs(workflow: str, content: str) -> dict[str, Any] | None:
     """Return the JSON Schema of the declared inputs. The cache is keyed by the content, which never changes."""
     from victor_engine.definition.stored_content import definition_from_content
 
-    inputs = definition_from_content(workflow, jsonio.loads(content)).inputs
+    decoded = jsonio.loads(content)
+    inputs = definition_from_content(workflow, decoded).inputs if "inputs" in decoded else None
     return None if inputs is None else dict(inputs.schema)
+
+
+def outputs_of(connection: sqlite3.Connection, run_key: int) -> Outputs | None:
+    """Return the outputs that the version of a run declares."""
+    workflow, content = connection.execute(
+        "SELECT d.workflow, d.content FROM definitions d JOIN runs r ON r.definition_id = d.id WHERE r.key = ?",
+        (run_key,),
+    ).fetchone()
+    return _outputs(workflow, content)
+
+
+@lru_cache(maxsize=128)
+def _outputs(workflow: str, content: str) -> Outputs | None:
+    """Return the declared outputs. The cache is keyed by the content, which never changes."""
+    from victor_engine.definition.stored_content import definition_from_content
+
+    decoded = jsonio.loads(content)
+    return definition_from_content(workflow, decoded).outputs if "outputs" in decoded else None
 
 
 @lru_cache(maxsize=128)

@@ -30,7 +30,7 @@ from victor_engine.store.db import actor_from_json
 from victor_engine.store.patch import Patch
 from victor_engine.store.queries import ids, people
 from victor_engine.store.queries.conversions import error_info, instant, marks, notice
-from victor_engine.store.queries.definitions import stored_graph
+from victor_engine.store.queries.definitions import outputs_of, stored_graph
 from victor_engine.store.queries.live import Doing, doing, waits_until
 from victor_engine.store.queries.node_states import item_counts, node_states
 from victor_engine.store.queries.run_filters import by_time, conditions
@@ -232,7 +232,16 @@ def run_detail(
         input={name: value for name, value in given.items() if name != RUN},
         children=tuple(_children(connection, key, now, paces)),
         instant=shown_instant(state),
+        outputs=_result(connection, key, info.status, state),
     )
+
+
+def _result(
+    connection: sqlite3.Connection, run_key: int, status: str, state: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Return the declared outputs of a run that has succeeded."""
+    outputs = outputs_of(connection, run_key) if status == RunStatus.SUCCEEDED else None
+    return None if outputs is None else outputs.read(state)
 
 
 CHILDREN = 200

@@ -1,50 +1,73 @@
-"""The reader of `inputs:` of a workflow: a JSON Schema of type object, or a short form with one entry for each input."""
+"""The reader of `inputs:` and `outputs:` of a workflow.
+
+Each is a JSON Schema of type object, or a short form with one entry for each input or output.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from victor_engine.config.yaml_locations import did_you_mean, misspelling_of
-from victor_engine.definition.dialect_keys import INPUT, SCHEMA_KEYWORDS
+from victor_engine.definition.dialect_keys import INPUT, OUTPUT, SCHEMA_KEYWORDS
 from victor_engine.definition.inputs import NAMES, Inputs
 from victor_engine.definition.json_schema import schema_problem, validate
+from victor_engine.definition.outputs import Outputs
 from victor_engine.definition.reader import Reader, kind_of
 from victor_engine.definition.secret_fields import secret_fields
 from victor_engine.definition.yaml_document import Path, plain_tree
 from victor_engine.reserved import is_reserved
 
-_TYPES = ", ".join(NAMES)
 
-
-def read_inputs(reader: Reader, key: str = "inputs") -> Inputs | None:
+def read_inputs(reader: Reader) -> Inputs | None:
     """Return the declared inputs of a workflow, or None without a valid declaration.
 
     Problems are errors of new content: earlier releases passed the key on, and their versions run on.
     """
-    if not reader.has(key):
-        return None
-    return _Declaration(reader, key).read()
+    schema = _Declaration(reader, "input", INPUT).read() if reader.has("inputs") else None
+    return None if schema is None else Inputs(schema)
+
+
+def read_outputs(reader: Reader) -> Outputs | None:
+    """Return the declared outputs of a workflow, or None without a valid declaration; see `read_inputs`."""
+    schema = _Declaration(reader, "output", OUTPUT).read() if reader.has("outputs") else None
+    return None if schema is None else Outputs(schema, _sources(reader.data["outputs"]))
+
+
+def _sources(value: Mapping[str, Any]) -> dict[str, str]:
+    """Return the paths in the state of the outputs that have another path than their name."""
+    entries = {} if value.get("type") == "object" else value
+    return {
+        str(name): entry["from"]
+        for name, entry in entries.items()
+        if isinstance(entry, Mapping) and "from" in entry
+    }
 
 
 class _Declaration:
-    def __init__(self, reader: Reader, key: str) -> None:
+    """The declaration of the inputs or outputs (`what`) of a workflow. `own` are the keys of the short form."""
+
+    def __init__(self, reader: Reader, what: str, own: frozenset[str]) -> None:
         self._reader = reader
-        self._key = key
-        self._value = reader.data[key]
+        self._what = what
+        self._own = own
+        self._key = f"{what}s"
+        self._value = reader.data[self._key]
         self._valid = True
 
-    def read(self) -> Inputs | None:
+    def read(self) -> dict[str, Any] | None:
+        """Return the JSON Schema of the declaration, or None if it has an error."""
         if not isinstance(self._value, Mapping):
-            self._refuse((), f"must be a mapping from names to inputs, not {kind_of(self._value)}")
+            self._refuse((), f"must be a mapping from names to {self._key}, not {kind_of(self._value)}")
             return None
         whole = self._value.get("type") == "object"
         schema = plain_tree(self._value) if whole else self._short(self._value)
         if self._valid:
             self._check_schema(schema, whole)
         if self._valid:
-            self._check_inputs(Inputs(schema), whole)
-        return Inputs(schema) if self._valid else None
+            self._check_values(Inputs(schema), whole)
+        return schema if self._valid else None
 
     def _short(self, value: Mapping[str, Any]) -> dict[str, Any]:
         """Return the JSON Schema of the short form."""
@@ -56,36 +79,46 @@ class _Declaration:
         return {**schema, "required": required} if required else schema
 
     def _input(self, name: str, entry: Any) -> dict[str, Any]:
-        """Return the schema of one input of the short form."""
+        """Return the schema of one entry of the short form."""
         if isinstance(entry, str):
             entry = {"type": entry}
         if not isinstance(entry, Mapping):
-            remedy = (
-                f"Write the type of the input, such as {name}: string, or a mapping with type and default"
-            )
+            remedy = f"Write the type, such as {name}: string, or a mapping with type and default"
             self._refuse(
-                (name,), f"the input {name!r} must be a type or a mapping, not {kind_of(entry)}", remedy
+                (name,),
+                f"the {self._what} {name!r} must be a type or a mapping, not {kind_of(entry)}",
+                remedy,
             )
             return {}
         for key in entry:
-            if key not in INPUT and key not in SCHEMA_KEYWORDS:
-                meant = misspelling_of(key, [*INPUT, *SCHEMA_KEYWORDS])
-                remedy = f"Did you mean {meant!r}?" if meant else f"Possible here: {', '.join(sorted(INPUT))}"
-                self._refuse((name, key), f"the input {name!r}: unknown key {key!r}", remedy, of_key=True)
+            if key not in self._own and key not in SCHEMA_KEYWORDS:
+                meant = misspelling_of(key, [*self._own, *SCHEMA_KEYWORDS])
+                remedy = (
+                    f"Did you mean {meant!r}?" if meant else f"Possible here: {', '.join(sorted(self._own))}"
+                )
+                self._refuse(
+                    (name, key), f"the {self._what} {name!r}: unknown key {key!r}", remedy, of_key=True
+                )
         for key in ("required", "secret"):
             if key in entry and not isinstance(entry[key], bool) and not isinstance(entry[key], list):
-                self._refuse((name, key), f"the input {name!r}: {key} must be true or false")
+                self._refuse((name, key), f"the {self._what} {name!r}: {key} must be true or false")
+        if "from" in entry and not (isinstance(entry["from"], str) and _PATH.fullmatch(entry["from"])):
+            self._refuse(
+                (name, "from"), f"the {self._what} {name!r}: from must be a path in the state, such as a.b"
+            )
         kind = entry.get("type")
         if isinstance(kind, str) and kind not in NAMES:
             remedy = did_you_mean(kind, NAMES)
             at = (name, "type") if isinstance(self._value[name], Mapping) else (name,)
-            self._refuse(at, f"the input {name!r}: {kind!r} is not a type", remedy)
+            self._refuse(at, f"the {self._what} {name!r}: {kind!r} is not a type", remedy)
         if entry.get("required") is True and "default" in entry:
             remedy = "Remove required or default"
             self._refuse(
-                (name, "required"), f"the input {name!r} has a default, so it is never missing", remedy
+                (name, "required"), f"the {self._what} {name!r} has a default, so it is never missing", remedy
             )
-        schema = {str(k): plain_tree(v) for k, v in entry.items() if k != "secret" and not _flag(k, v)}
+        schema = {
+            str(k): plain_tree(v) for k, v in entry.items() if k not in ("secret", "from") and not _flag(k, v)
+        }
         return {**schema, "writeOnly": True} if entry.get("secret") is True else schema
 
     def _check_schema(self, schema: dict[str, Any], whole: bool) -> None:
@@ -93,13 +126,13 @@ class _Declaration:
         if problem is not None:
             self._refuse(self._in_file(problem[0], whole), problem[1])
 
-    def _check_inputs(self, inputs: Inputs, whole: bool) -> None:
+    def _check_values(self, inputs: Inputs, whole: bool) -> None:
         for name, schema in inputs.properties.items():
             at = self._in_file(("properties", name), whole)
             if is_reserved(name):
                 self._refuse(
                     at,
-                    f"the input {name!r} is reserved, because only the engine writes it",
+                    f"the {self._what} {name!r} is reserved, because only the engine writes it",
                     "Rename it",
                     of_key=True,
                 )
@@ -107,13 +140,15 @@ class _Declaration:
                 problems = validate({**self._definitions(inputs), **schema}, inputs.defaults[name])
                 for path, text in problems.items():
                     where = f" at {path}" if path else ""
-                    self._refuse((*at, "default"), f"the input {name!r}: the default{where} {text}")
+                    self._refuse((*at, "default"), f"the {self._what} {name!r}: the default{where} {text}")
         for field in secret_fields(inputs.schema):
             at = self._in_file(("properties", field.partition(".")[0]), whole)
             remedy = (
                 "Name the secret in the node ($secret.name), or ask for it in a form with writeOnly: true"
             )
-            self._refuse(at, f"the input {field!r} is secret, and inputs are stored as they are", remedy)
+            self._refuse(
+                at, f"the {self._what} {field!r} is secret, and the state is stored as it is", remedy
+            )
 
     @staticmethod
     def _definitions(inputs: Inputs) -> dict[str, Any]:
@@ -132,16 +167,19 @@ class _Declaration:
         self._reader.problems.refuse(place, f"{self._reader.what}: {self._key}: {message}", remedy)
 
 
+_PATH = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*")
+
+
 def _is_required(entry: Any) -> bool:
-    """Return whether an input of the short form must be given: it has no default and is not `required: false`."""
+    """Return whether a value of the short form must exist: it has no default and is not `required: false`."""
     if not isinstance(entry, Mapping):
         return True
     return "default" not in entry and entry.get("required") is not False
 
 
 def _flag(key: Any, value: Any) -> bool:
-    """Return whether a key of an input is the flag `required`, and not that keyword of JSON Schema."""
+    """Return whether a key of an entry is the flag `required`, and not that keyword of JSON Schema."""
     return key == "required" and isinstance(value, bool)
 
 
-__all__ = ["read_inputs"]
+__all__ = ["read_inputs", "read_outputs"]
