@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, cast
 from textual.content import Content
 
 from victor_engine.api import methods
+from victor_engine.errors import VictorError
 from victor_tui.base_screen import ConsoleScreen
+from victor_tui.inverses import changed_since, described
 from victor_tui.journal import Done
-from victor_tui.text import clean, one_line
+from victor_tui.text import clean, clean_lines, one_line
 from victor_tui.widgets.table import LineTable
 
 if TYPE_CHECKING:
@@ -23,7 +25,8 @@ _UNDOES = {
              "discard_run", "override_node"),
     "inbox": ("claim", "release", "reassign", "delegate", "push_back", "ask_requester", "reply"),
     "history": (),
-    "versions": ("deprecate", "remove_version", "set_alias", "promote_alias", "roll_back_alias", "migrate_runs"),
+    "versions": ("deprecate", "remove_version", "set_alias", "promote_alias", "roll_back_alias", "migrate_runs",
+                 "remove_alias", "deploy"),
 }  # fmt: skip
 """The actions of each main screen that `u` undoes, or of which it says that they cannot be undone."""
 _INSTEAD = {
@@ -33,8 +36,8 @@ _INSTEAD = {
     "retry_run": "K cancels the run",
     "redrive_run": "K cancels the run",
     "trigger_schedule": "K on the Runs screen cancels the run",
-    "promote_alias": "b rolls back",
-    "migrate_runs": "victor versions undo RUN moves a run back",
+    "remove_schedule": "n adds a schedule",
+    "skip_next": "t starts a run now",
 }
 """The action that helps when an action cannot be undone."""
 _NO_EFFECT = {
@@ -176,16 +179,26 @@ class GlobalKeys:
         assert found is not None
         name, arguments = found
         console = self._console
+        try:
+            changed = await changed_since(console.port, done.name, done.arguments, done.result)
+        except VictorError as error:
+            console.report(error)
+            return
+        if changed is not None:
+            self._say(f"Cannot undo: {done.words}. Since then, {changed}.")
+            return
         note = await console.dialogs.confirm(
             "Undo your last action?",
-            f"You did: {done.words}.\nThis does: {name.replace('_', ' ')} {done.target}.",
+            clean_lines(f"You did: {done.words}.\nUndo: {described(name, arguments)}."),
         )
         if note is None:
             return
         if "note" in methods()[name].signature.parameters:
             arguments["note"] = note
         call = getattr(console.port, name)
-        if await console.perform(call(**arguments), f"Undone: {done.words}.") is not None:
+        last = console.session.done[0]
+        await console.perform(call(**arguments), f"Undone: {done.words}.")
+        if console.session.done[0] is not last:
             console.session.mark_undone(done, console.session.done[0])
             console.feed.mark_stale("runs", "run", "schedules", "requests", "workflows", "engine")
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 import pytest
 
+from victor_engine.api import Answer
 from victor_engine.cli.main import cli
 from victor_tui.journal import Done
 
@@ -54,8 +55,7 @@ def test_the_command_of_an_action_is_one_of_the_command_line(
 
 
 def test_an_action_whose_effect_a_command_cannot_repeat_has_none() -> None:
-    assert (
-        Done(AT, "deprecate", {"workflow": "w", "version": "1", "message": "m", "removal": AT}).command
-        is None
-    )
-    assert Done(AT, "edit_schedule", {"schedule_id": "s"}).command is None
+    # The settings before the edit are not known.
+    assert Done(AT, "edit_schedule", {"schedule_id": "s", "spec": None}).command is None
+    secret = Answer(outcome="answered", value={"password": "hunter2"})
+    assert Done(AT, "answer", {"request_id": "r", "revision": 1, "answer": secret}).command is None
