@@ -74,6 +74,7 @@ proof: $(TOOLS)
 	$(BIN)/python -m tests.engine.deployment_machine --examples 200
 	$(BIN)/python -m benchmarks.crash --kills 300
 	$(BIN)/python -m tests.fuzz --seconds 600
+	$(BIN)/python -m tests.web.any_input --examples 100
 	$(BIN)/python -m tests.tui.test_steady_rows --presses 10000
 	$(BIN)/python -m benchmarks.retention --days 30 --keep 7
 

@@ -19,6 +19,7 @@ from victor_engine.config import binding_reader, load_config, notify, retention
 from victor_engine.config.effective import effective
 from victor_engine.config.layers import SECTIONS
 from victor_engine.config.model import (
+    ApiConfig,
     Config,
     ConsoleConfig,
     HitlConfig,
@@ -33,7 +34,18 @@ from victor_engine.engine import Engine
 from victor_engine.identity import acting_as
 
 TESTS = Path(__file__).parents[1]
-GROUPED = ("scheduler", "hitl", "console", "permissions", "socket", "trust", "metrics", "retention", "notify")
+GROUPED = (
+    "scheduler",
+    "hitl",
+    "console",
+    "permissions",
+    "socket",
+    "trust",
+    "metrics",
+    "api",
+    "retention",
+    "notify",
+)
 """Sections whose keys are listed one by one."""
 
 WATCH = "service/test_file_watch.py"
@@ -55,6 +67,7 @@ def keys() -> set[str]:
         ("socket", SocketConfig),
         ("trust", TrustConfig),
         ("metrics", MetricsConfig),
+        ("api", ApiConfig),
     ):
         found |= {f"{section}.{each.name}" for each in fields(model) if each.name != "defaults"}
     found |= {f"retention.{key}" for key in retention.KEYS if key != "rules"}
@@ -76,6 +89,8 @@ EFFECTS.update(
         "functions": "runs/test_bindings.py::test_functions_for_expressions_are_loaded",
         "roles": "people/test_checks.py::test_roles_of_the_configuration_are_known",
         "watch": f"{WATCH}::test_changed_files_are_deployed_unless_they_have_errors_or_are_not_trusted",
+        "api.listen": "web/test_api.py::test_another_address_needs_the_configuration_of_the_administrator",
+        "api.rate": "web/test_server.py::test_the_configured_rate_applies_to_each_token",
         "proxies": "service/test_tokens.py::test_a_user_who_is_removed_from_proxies_has_no_rights_for_tokens",
         "secrets": "engine/test_secrets.py::test_the_order_of_the_sources_of_a_secret",
         "calendars": "engine/test_loading.py::test_a_calendar_in_a_worker_process_excludes_the_same_times",

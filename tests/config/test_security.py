@@ -12,7 +12,7 @@ import yaml
 
 from victor_engine.config import Config, PermissionsConfig, SocketConfig, TrustConfig, load_config
 from victor_engine.config.layers import SECTIONS
-from victor_engine.config.model import MetricsConfig
+from victor_engine.config.model import ApiConfig, MetricsConfig
 from victor_engine.config.security import SECURITY_SETTINGS, SYSTEM_FILE
 from victor_engine.errors import ConfigError
 
@@ -22,6 +22,7 @@ EXAMPLES: dict[tuple[str, ...], tuple[Any, Any]] = {
     ("watch",): ("apply", "apply"),
     ("proxies",): (["web"], ("web",)),
     ("metrics",): ({"listen": "127.0.0.1:9464"}, MetricsConfig(listen="127.0.0.1:9464")),
+    ("api",): ({"listen": "127.0.0.1:9000", "rate": 5}, ApiConfig(listen="127.0.0.1:9000", rate=5)),
     ("trust",): ({"content": "pinned"}, TrustConfig(content="pinned")),
 }
 """For each existing setting: a value as it is written, and as it is read."""

@@ -27,6 +27,7 @@ SKIPPED = {
     "installs packages",
     "opens the console",
     "needs a workflow",
+    "needs curl",
     "see the guides",
 }
 """The accepted reasons not to run a block."""

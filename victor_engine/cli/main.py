@@ -19,6 +19,7 @@ COMMANDS = {
     "ask": ("victor_engine.cli.ask", "ask", "Ask people a question and wait for the answer."),
     "gate": ("victor_engine.cli.gate", "gate", "Run a command after a person has allowed it."),
     "mcp": ("victor_engine.cli.mcp_server", "mcp", "Serve tools for an AI agent (Model Context Protocol)."),
+    "api": ("victor_engine.cli.api", "api", "Serve the engine over HTTP for programs; manage their tokens."),
     "validate": ("victor_engine.cli.validate", "validate", "Check workflow files."),
     "test": ("victor_engine.cli.workflow_tests", "test", "Run the tests of workflow files."),
     "inbox": ("victor_engine.cli.inbox", "inbox", "List and answer requests to people."),

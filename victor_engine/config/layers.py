@@ -154,6 +154,7 @@ class _Builder:
             watch=self.layers.watch(),
             proxies=self.layers.proxies(),
             metrics=self.layers.metrics(),
+            api=self.layers.api(),
             hitl=self._hitl(),
             notify=self._first("notify", read_rules) or (),
             retention=self._retention(scheduler.history_retention_days),

@@ -208,6 +208,14 @@ class MetricsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApiConfig:
+    """The settings of `victor api`: its address, and the calls of one token in a second."""
+
+    listen: str = "127.0.0.1:8470"
+    rate: int = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NotifyRule:
     """One rule for notifications: the occasions, the workflows and assignees, the recipients and the texts.
 
@@ -275,6 +283,7 @@ class Config:
     watch: str = ""
     proxies: tuple[str, ...] = ()
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
+    api: ApiConfig = field(default_factory=ApiConfig)
     hitl: HitlConfig = field(default_factory=HitlConfig)
     notify: tuple[NotifyRule, ...] = ()
     retention: Retention = field(default_factory=Retention)

@@ -6,6 +6,7 @@ engine. In any other layer such a setting has no effect, and a problem with its 
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import stat
@@ -18,7 +19,14 @@ import msgspec
 
 from victor_engine.api import ProblemInfo
 from victor_engine.config.metrics import check_listen
-from victor_engine.config.model import Config, MetricsConfig, PermissionsConfig, SocketConfig, TrustConfig
+from victor_engine.config.model import (
+    ApiConfig,
+    Config,
+    MetricsConfig,
+    PermissionsConfig,
+    SocketConfig,
+    TrustConfig,
+)
 from victor_engine.config.setting_readers import Reader
 from victor_engine.config.yaml_locations import Key, Source
 from victor_engine.files import reason
@@ -161,6 +169,31 @@ class TrustedLayers:
             own = tuple(name for name in names if name not in added)
         return own if own is not None else system or ()
 
+    def api(self) -> ApiConfig:
+        """Return the settings of `victor api`."""
+        base = ApiConfig()
+        system, later = self._readers("api", ("listen", "rate"))
+        listen = self._fixed(system, later, "listen") or base.listen
+        for reader in (system, later):
+            if reader is not None and address_of(reader.text("listen", listen)) is None:
+                raise reader.fail(
+                    "listen",
+                    "api.listen is not an address with a port",
+                    "Write an address such as 127.0.0.1:8470",
+                )
+        rates = [
+            (reader, reader.whole("rate", base.rate, 1))
+            for reader in (system, later)
+            if reader is not None and reader.data.get("rate") is not None
+        ]
+        if len(rates) == 2 and rates[1][1] > rates[0][1]:
+            self._loosens(rates[1][0], "rate", f"{rates[1][1]} is more than {rates[0][1]}")
+            del rates[1]
+        if rates:
+            reader = rates[-1][0]
+            self.origins["api.rate"] = reader.source.place((*reader.key_path, "rate"))
+        return ApiConfig(listen=listen, rate=rates[-1][1] if rates else base.rate)
+
     def _fixed(self, system: Reader | None, later: Reader | None, key: str) -> str:
         fixed = system.text(key) if system is not None else ""
         own = later.text(key) if later is not None else ""
@@ -194,6 +227,19 @@ class TrustedLayers:
 
 
 _SECTIONS = frozenset(field.name for field in fields(Config))
+
+
+def address_of(text: str) -> tuple[str, int] | None:
+    """Return the address and the port of a text such as `127.0.0.1:8470` or `[::1]:8470`; None if it is neither."""
+    host, _, port = text.rpartition(":")
+    try:
+        found = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return None
+    brackets = host.startswith("[") and host.endswith("]")
+    if brackets != (found.version == 6) or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+        return None
+    return str(found), int(port)
 
 
 def self_approval(sources: Sequence[Source], problems: list[ProblemInfo]) -> bool:

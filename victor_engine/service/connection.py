@@ -58,6 +58,8 @@ class Connection:
         """Called with the text of a call that waits longer than `NOTE_SECONDS`."""
         self._streams: dict[int, asyncio.Queue[protocol.FromServer | None]] = {}
         self._lost: str | None = None
+        self.accepts_tokens = False
+        """Whether the engine accepts calls of this user on behalf of tokens."""
         self._task: asyncio.Task[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
         self.reopen: Callable[[], Awaitable[Any]] = self._connect_again
@@ -130,7 +132,8 @@ class Connection:
                 "client that was installed with the engine, or restart the engine"
             )
         me = local_actor(via)
-        if on_behalf is not None and not message.hello.tokens:
+        self.accepts_tokens = message.hello.tokens
+        if on_behalf is not None and not self.accepts_tokens:
             raise PermissionDeniedError(protocol.not_a_proxy(me.user))
         claims = Claims(via=via, tty=me.tty, remote=remote_address())
         hello = protocol.Hello(protocol=protocol.PROTOCOL, claims=claims, on_behalf=on_behalf)
@@ -257,9 +260,19 @@ class Connection:
                 self._pending[number] = Pending(_PROBE, future, now, announced=True)
                 self._writer.write(protocol.line({"id": number, "method": _PROBE, "params": {}}))
 
+    @property
+    def lost(self) -> bool:
+        """Return whether the connection has ended."""
+        return self._lost is not None
+
+    async def call_raw(self, name: str, params: dict[str, Any]) -> bytes:
+        """Send a call of a method of the port, and return its result as JSON."""
+        _, raw = await self._request(name, params)
+        return bytes(raw)
+
     async def call(self, name: str, params: dict[str, Any]) -> Any:
         """Send a call of a method of the port, and return its result."""
-        _, raw = await self._request(name, params)
+        raw = msgspec.Raw(await self.call_raw(name, params))
         try:
             return protocol.result(protocol.methods()[name], raw)
         except msgspec.DecodeError as error:

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from victor_engine.api import Port
 from victor_engine.errors import EngineUnavailableError, PermissionDeniedError, VictorError
 from victor_engine.identity import user_name
 from victor_engine.service import engine_record
@@ -21,33 +20,39 @@ from victor_engine.service.workspace_lock import holder
 
 if TYPE_CHECKING:
     from victor_engine.service.client import Client
+    from victor_engine.service.protocol import OnBehalf
 
 
-async def attach(paths: Paths, via: str) -> Port | None:
+async def attach(paths: Paths, via: str, on_behalf: OnBehalf | None = None) -> Client | None:
     """Return a client of the engine that runs on this state directory or workspace; None if no engine runs.
 
     The lock of the state directory names the engine. Another user cannot read it, and another state directory has
     another lock; then the record of the engine in its runtime directory does. A chosen state directory must be
-    the recorded one. Raise PermissionDeniedError if the engine does not accept this user.
+    the recorded one. `on_behalf` is the token for which the client calls. Raise PermissionDeniedError if the engine
+    does not accept this user.
     """
-    client = await _attach(paths, via)
+    client = await _attach(paths, via, on_behalf)
     if client is not None:
-        client.reopen = partial(attach, paths, via)  # the next engine can have another socket
+        client.reopen = partial(attach, paths, via, on_behalf)  # the next engine can have another socket
     return client
 
 
-async def _attach(paths: Paths, via: str) -> Client | None:
+async def _attach(paths: Paths, via: str, on_behalf: OnBehalf | None) -> Client | None:
     from victor_engine.service.client import Client
 
     owner = engine_owner(paths.state_dir)
     if owner is not None and owner.mode != "cli":
         path = Path(owner.socket) if owner.socket else paths.socket_path
-        return await Client.connect(path, via=via, trusted={paths.lock_path.stat().st_uid})
+        return await Client.connect(
+            path, via=via, trusted={paths.lock_path.stat().st_uid}, on_behalf=on_behalf
+        )
     for record in engine_record.find(paths.workspace, configured=_configured_sockets()):
         if paths.chosen and Path(record.state_dir) != paths.state_dir.resolve():
             continue
         try:
-            return await Client.connect(Path(record.socket), via=via, trusted={record.uid})
+            return await Client.connect(
+                Path(record.socket), via=via, trusted={record.uid}, on_behalf=on_behalf
+            )
         except EngineUnavailableError as error:
             if not error.details.get("stale"):
                 raise

@@ -71,16 +71,21 @@ _TOKEN_UIDS = 2**32
 """The first number after the user ids of the kernel. Tokens have larger ones."""
 
 
-def token_actor(server: Actor, name: str) -> Actor:
-    """Return the actor of a token, and the user of its server. Raise UsageError for an invalid name.
-
-    The token has a number of its own in place of a user id, so that it never is the user of the server.
-    """
+def check_token_name(name: str) -> None:
+    """Raise UsageError for an invalid name of a token."""
     if not TOKEN_NAME.fullmatch(name):
         raise UsageError(
             f"{name[:60]!r} is not a name of a token: use up to 40 of a-z, 0-9, '.', '_' and '-', and begin with a "
             "letter or digit"
         )
+
+
+def token_actor(server: Actor, name: str) -> Actor:
+    """Return the actor of a token, and the user of its server. Raise UsageError for an invalid name.
+
+    The token has a number of its own in place of a user id, so that it never is the user of the server.
+    """
+    check_token_name(name)
     digest = hashlib.sha256(f"{server.uid}:{name}".encode()).digest()
     return msgspec.structs.replace(
         server,
@@ -100,6 +105,7 @@ __all__ = [
     "Peer",
     "acting",
     "acting_as",
+    "check_token_name",
     "current_actor",
     "group_name",
     "local_actor",

@@ -331,5 +331,7 @@ class Connection:
 def _wire(error: Exception, method: str) -> dict[str, Any]:
     if isinstance(error, VictorError):
         return error.to_wire()
+    if isinstance(error, OverflowError):  # an integer of more than 64 bits, or an instant after the year 9999
+        return UsageError(f"{method}: a number is out of range: {error}").to_wire()
     log.error("%s failed", method, exc_info=error)
     return VictorError(f"{method}: internal error: {type(error).__name__}: {error}").to_wire()

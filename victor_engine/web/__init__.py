@@ -1,0 +1,1 @@
+"""The port over HTTP, for programs: `victor api`. It needs the extra `web`."""
