@@ -249,6 +249,13 @@ CASES |= {
         ("2.0.0", 2),
         "the workflow 'nix' does not exist",
     ),
+    "no binding": Case(
+        write(flow("3.0.0", 3, extra=HOURLY).replace("'}]", "', next: b}, {id: b, type: compute, handler: nix}]")),
+        [],
+        "error",
+        ("2.0.0", 2),
+        "the handler 'nix' has no binding",
+    ),
     "another name": Case(
         lambda root: (root / FILE).rename(root / "workflows/w.txt"),
         [

@@ -39,3 +39,11 @@ class Workspace:
         self.problems.append(problem)
         if workflow is not None:
             self.by_workflow.setdefault(workflow, []).append(problem)
+
+    def workflows_with_errors(self) -> set[str]:
+        """Return the workflows with an error, such as a node without a binding."""
+        return {
+            name
+            for name, problems in self.by_workflow.items()
+            if any(problem.severity == "error" for problem in problems)
+        }

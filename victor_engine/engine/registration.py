@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -67,9 +67,12 @@ class Changes:
         versions = bool(self.new or unsettled or self.undeclared or self.in_force or self.vanished)
         return versions or bool(self.changed_settings or self.changed_code)
 
-    def keep_whole(self) -> set[str]:
-        """Leave out the workflows with an error, because a workflow is deployed whole or not at all. Return them."""
-        refused = failed(self.problems)
+    def keep_whole(self, broken: Set[str]) -> set[str]:
+        """Leave out the workflows with an error, because a workflow is deployed whole or not at all. Return them.
+
+        `broken` are the workflows whose file has an error, such as a node without a binding.
+        """
+        refused = failed(self.problems) | broken
         refused |= {piece.name for piece in self.good if piece.scheduled and piece.spec is None}
         self.good = [piece for piece in self.good if piece.name not in refused]
         self.new = [piece for piece in self.new if piece.name not in refused]
@@ -115,9 +118,10 @@ def look(connection: sqlite3.Connection, workspace: Workspace) -> Changes:
             plan.good.append(piece)
             plan.problems += _refused(connection, piece)
     plan.problems += _declared_twice(plan.good)
-    plan.keep_whole()
+    broken = workspace.workflows_with_errors()
+    plan.keep_whole(broken)
     plan.problems += schedule_checks.check(connection, plan.good, plan.new, workspace)
-    refused = plan.keep_whole()
+    refused = plan.keep_whole(broken)
     applied = declared(plan.good)
     for name, piece in applied.items():
         known_spec = file_spec(connection, name)
