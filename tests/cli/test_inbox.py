@@ -100,11 +100,14 @@ def test_claim_delegate_reassign_and_questions(inbox: Inbox) -> None:
 def test_answer_undo_and_answer_again(inbox: Inbox) -> None:
     assert "at revision 1, not 7" in inbox.raw("answer", inbox.id, "approve", "--if-revision", "7", code=5)
     assert "must be answered with approve or reject" in inbox.raw("answer", inbox.id, "perhaps", code=2)
-    printed = inbox.raw("answer", inbox.id, "approve", "--if-revision", "1")
+    printed = inbox.raw("answer", inbox.id, "approve", "--if-revision", "1", "--comment", "well done")
     assert "takes effect at" in printed
     held = rf"approved by {ME}, in force in (60|59) min"
     assert re.search(held, inbox.raw("list"))
-    assert re.search(held, inbox.raw("show", inbox.id))
+    shown = inbox.raw("show", inbox.id)
+    assert re.search(held, shown)
+    assert shown.count("approved by") == 2, "the answer, and when it is in force"
+    assert shown.count("well done") == 1
     assert "answered this request at" in inbox.raw("answer", inbox.id, "reject", code=5)
     assert inbox("undo", inbox.id)["status"] == "open"
     assert inbox.raw("undo", inbox.id, code=5)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tests.scheduling.test_loop import ALICE, world
 from tests.scheduling.test_wall_intervals import fire_of
 from victor_engine.api import ScheduleSpec
+from victor_engine.cli.schedule_tools import local, next_fire
 from victor_engine.errors import UsageError
 from victor_engine.exclusion import Excluded
 from victor_engine.scheduling import agenda as agendas
@@ -22,6 +23,7 @@ from victor_engine.scheduling import explain, schedule_info
 from victor_engine.scheduling import schedule_commands as ops
 from victor_engine.scheduling.declarations import changed_spec, spec_from_block
 from victor_engine.scheduling.timing import Timing
+from victor_engine.store.queries.schedules import schedules
 
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Pacific/Apia", "America/Sao_Paulo")
 TIMES: tuple[dict[str, Any], ...] = (
@@ -191,6 +193,15 @@ async def test_a_changed_calendar_moves_the_next_fire(tmp_path: Path) -> None:
         w.use(WEEKENDS)
         schedule = await w.add(cron="0 9 1 * *", exclude=("days",), on_excluded="next_day")
         assert await w.rows("SELECT next_fire FROM schedules") == [(1_777_885_200_000_000,)]  # 4 May, 09:00
+        now = w.clock.now()
+        (listed,) = await w.store.read(
+            lambda c: schedule_info.complete(
+                c, schedules(c, now, summarise=lambda *_: "", resolve=lambda *_: "1.0.0"), now, WEEKENDS
+            )
+        )
+        assert listed.next_moved is not None
+        assert (listed.next_moved.at.day, listed.next_moved.origin.day) == (4, 1)
+        assert next_fire(listed).endswith(f"(moved from {local(listed.next_moved.origin)})")
         w.use(calendar_of(set(), range(24)))
         await w.loop.refresh()
         assert await w.rows("SELECT next_fire FROM schedules") == [(1_777_626_000_000_000,)]  # 1 May, 09:00

@@ -159,6 +159,7 @@ class ScheduleInfo(Struct, frozen=True, omit_defaults=True):
     deprecated: str | None = None
     problem: str | None = None  # why it cannot fire
     next_excluded: str | None = None  # why a calendar excludes the next fire
+    next_moved: MovedFire | None = None  # the origin of the next fire, if a calendar moved it
     failures: int = 0  # consecutive failed runs
     last_breach: BreachInfo | None = None
     breaches: int = 0  # in the last 7 days

@@ -14,6 +14,7 @@ from victor_engine.api import (
     RequestInfo,
     RequestQuery,
     RequestStatus,
+    VoteInfo,
     held_text,
     is_self_approved,
     outcome_text,
@@ -157,7 +158,10 @@ def _show(request: RequestInfo, now: datetime) -> None:
         print_line(f"\n{message.kind} by {message.actor.shown} at {local(message.at)}: {message.text}")
     if request.held_since is not None:
         print_line("the deadline is suspended until the requester replies")
+    deciding = _only_vote(request)
     for vote in request.votes:
+        if vote is deciding:
+            continue  # it is the answer below
         undone = ", undone" if vote.undone else ""
         comment = f": {vote.comment}" if vote.comment else ""
         print_line(
@@ -169,9 +173,18 @@ def _show(request: RequestInfo, now: datetime) -> None:
         by = f" by {request.answered_by.shown}" if request.answered_by else ""
         if is_self_approved(request):
             by += " (self-approved)"
-        print_line(f"\n{request.outcome}{by} at {local(request.answered_at)}: {json.dumps(request.answer)}")
+        comment = f": {deciding.comment}" if deciding is not None and deciding.comment else ""
+        print_line(
+            f"\n{request.outcome}{by} at {local(request.answered_at)}: {json.dumps(request.answer)}{comment}"
+        )
     if held := held_text(request, now):
         print_line(held)
+
+
+def _only_vote(request: RequestInfo) -> VoteInfo | None:
+    """Return the vote that alone decided a request; None if it is open, or several people voted."""
+    votes = [vote for vote in request.votes if not vote.undone]
+    return votes[0] if request.outcome is not None and len(votes) == 1 else None
 
 
 @inbox.command("show")

@@ -43,6 +43,8 @@ def next_fire(schedule: ScheduleInfo) -> str:
         return f"{local(schedule.next_fire)} (skipped by an operator)"
     if schedule.next_excluded:
         return f"{local(schedule.next_fire)} (excluded by {schedule.next_excluded})"
+    if schedule.next_moved is not None:
+        return f"{local(schedule.next_fire)} (moved from {local(schedule.next_moved.origin)})"
     return local(schedule.next_fire)
 
 

@@ -41,7 +41,7 @@ MAX_PREVIEW = 1000
 def complete(
     source: sqlite3.Connection, found: list[ScheduleInfo], now: datetime, excluded: Excluded
 ) -> list[ScheduleInfo]:
-    """Add the upstream states, the unfinished backfill, and the calendar that excludes the next fire."""
+    """Add the upstream states, the unfinished backfill, and the calendar that excludes or moves the next fire."""
     if not found:
         return found
     wanted = found[0].id if len(found) == 1 else None
@@ -73,6 +73,9 @@ def _complete(
         row = ops.get(source, info.id, excluded=excluded)
         due = ops.first_open(source, row, row.cursor)
         changes["next_fire"] = next_fire = None if due is None else from_us(due)
+    if info.spec.on_excluded != "skip" and next_fire is not None:
+        timing = ops.get(source, info.id, excluded=excluded).timing
+        changes["next_moved"] = next(iter(_moved(timing, [next_fire])), None)
     if info.spec.exclude and next_fire is not None:
         reason = exclusion_reason(info.spec, next_fire, excluded)
         if reason is not None:

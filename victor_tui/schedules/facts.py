@@ -158,6 +158,10 @@ def schedule_facts(
             facts.fact("", there, "dim")
     if schedule.next_excluded:
         facts.fact("excluded", f"the next fire, by {schedule.next_excluded}", "warn")
+    if schedule.next_moved is not None:
+        moved = schedule.next_moved
+        origin = full(moved.origin, zone)
+        facts.fact("moved", f"the next fire, from {origin}, which {moved.reason} excludes", "warn")
     facts.fact("when", schedule.summary)
     facts.fact("spec", f"{spec.cron}  ({spec.timezone})" if spec.cron else "")
     _waits_for(facts, schedule, now)
