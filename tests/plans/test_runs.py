@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tests.engine.support import engine_on, question, until_end, workspace
 from tests.tui.conftest import until
 from tests.tui.real import console_on, shows
 from tests.versioning.test_moving import file, waiting
-from victor_engine.api import Answer, RunPlanCommand, RunPlanItem
+from victor_engine.api import Answer, RunPlanCommand, RunPlanItem, RunQuery, run_seconds
 from victor_engine.clock import FakeClock
 from victor_engine.engine import Engine
 from victor_engine.errors import (
@@ -146,11 +147,16 @@ async def test_a_redrive_is_planned_by_the_rules_by_which_it_is_applied(tmp_path
     """The plan names a node that does not exist, and a version with work that cannot run here."""
     unbound = FAILS.replace('"done = 1"', '"done = 1", next: [nb]')
     files = {
+        "victor.yaml": "handlers: {nobody: {command: [cat]}}",
         "workflows/a.yaml": file("1.0.0", FAILS),
         "workflows/b.yaml": file("2.0.0", FAILS.replace("id: fails", "id: works")),
         "workflows/c.yaml": file("3.0.0", unbound + "  - {id: nb, type: compute, handler: nobody}\n"),
     }
-    async with engine_on(workspace(tmp_path, files)) as engine:
+    root = workspace(tmp_path, files)
+    async with engine_on(root):
+        pass
+    (root / "victor.yaml").write_text("")  # the version stays in the store
+    async with engine_on(root) as engine:
         run_id = await failed(engine)
         for version, node, reason in (
             (None, "nowhere", "no node 'nowhere'"),
@@ -166,6 +172,24 @@ async def test_a_redrive_is_planned_by_the_rules_by_which_it_is_applied(tmp_path
                 await engine.redrive_run(run_id, node, version=version)
         (item,) = (await engine.plan_runs("redrive", [run_id], version="2.0.0", from_node="works")).items
         assert (item.effect, item.reason) == ("continues at works on version 2.0.0", "")
+
+
+async def test_the_time_before_a_redrive_does_not_count_as_duration(tmp_path: Path) -> None:
+    clock = FakeClock()
+    files = {
+        "workflows/w.yaml": file("1.0.0", FAILS),
+        "workflows/fixed.yaml": file("2.0.0", FAILS.replace("missing", "1")),
+    }
+    async with engine_on(workspace(tmp_path, files), clock=clock) as engine:
+        run_id = await failed(engine)
+        clock.set_wall(clock.now() + timedelta(hours=3))
+        await engine.redrive_run(run_id, version="2.0.0")
+        run = (await until_end(engine, run_id)).run
+        assert run.status == "succeeded"
+        assert run.idle_seconds == 3 * 3600
+        assert run_seconds(run, clock.now()) == 0
+        assert (await engine.run_stats(RunQuery())).longest == 0
+        assert await engine.runs(RunQuery(longer_than=60)) == []
 
 
 async def test_a_plan_outlives_a_restart_and_ends_after_a_day(tmp_path: Path) -> None:

@@ -102,10 +102,10 @@ async def test_without_history_nothing_is_stuck_and_nothing_expected(store: Stor
 async def test_a_version_with_a_history_of_its_own_is_judged_by_it(store: Store) -> None:
     def seed(tx: Tx) -> tuple[str, str]:
         one, two = add_definition(tx, "copy", "1.0.0"), add_definition(tx, "copy", "2.0.0")
-        for _ in range(4):
+        for _ in range(6):
             ended(tx, one, seconds=100)
         young = at_work(tx, two)
-        for _ in range(3):
+        for _ in range(5):
             ended(tx, two, seconds=10)
         return young, at_work(tx, one)
 
@@ -113,6 +113,24 @@ async def test_a_version_with_a_history_of_its_own_is_judged_by_it(store: Store)
     connection = store.reader()
     assert info(connection, new).typical_seconds == 10
     assert info(connection, old).typical_seconds == 100
+
+
+async def test_a_usual_duration_needs_five_other_runs(store: Store) -> None:
+    def seed(tx: Tx, count: int) -> str:
+        one = add_definition(tx, "copy", "1.0.0") if count else 1
+        for _ in range(count or 1):
+            ended(tx, one, seconds=10)
+        return at_work(tx, one)
+
+    active = await store.write(lambda tx: seed(tx, 4))
+    found = info(store.reader(), active)
+    assert (found.typical_seconds, found.slow_seconds, found.node_seconds) == (None, None, None)
+    assert found.typical_runs == 4
+    await store.write(lambda tx: seed(tx, 0))
+    found = info(store.reader(), active)
+    assert (found.typical_seconds, found.slow_seconds, found.typical_runs) == (10, 10, 5)
+    (done, *_) = queries.runs(store.reader(), RunQuery(statuses=("succeeded",)), NOW)
+    assert (done.typical_seconds, done.typical_runs) == (None, 4), "it is not another run"
 
 
 async def test_what_is_typical_is_remembered_until_another_run_succeeds(store: Store) -> None:

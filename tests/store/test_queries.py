@@ -86,7 +86,7 @@ def test_a_waiting_run_lists_its_waits(world: World) -> None:
     assert run.waits_for == "gate: approval, 12 m left"
     assert run.request_id == world["request"]
     assert run.started_by == "alice"
-    assert (run.typical_seconds, run.nodes_expected) == (20.0, 3)
+    assert (run.typical_seconds, run.typical_runs, run.nodes_expected) == (None, 3, 3)
 
 
 def test_current_node_of_a_run_without_attempts_is_the_head_of_its_frontier(world: World) -> None:

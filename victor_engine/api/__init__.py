@@ -114,6 +114,7 @@ from victor_engine.api.runs import (
     RunsPlan,
     TriggerKind,
     UsageInfo,
+    run_seconds,
 )
 from victor_engine.api.schedules import (
     After,
@@ -350,6 +351,7 @@ __all__ = [
     "refusal",
     "rejections_needed",
     "request_refused",
+    "run_seconds",
     "schedule_refused",
     "settling_text",
     "shown_roles",

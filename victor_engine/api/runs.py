@@ -35,13 +35,15 @@ class RunInfo(Struct, frozen=True, omit_defaults=True):
     revision: int = 0
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    idle_seconds: float = 0.0  # between an end and the command that continued it
     schedule_id: str | None = None
     nominal: datetime | None = None
     current: tuple[str, ...] = ()  # active or waiting nodes
     nodes_done: int = 0
     nodes_expected: int | None = None
     retries: int = 0
-    typical_seconds: float | None = None  # median duration of recent successful runs
+    typical_seconds: float | None = None  # median duration of other recent successful runs, at least five
+    typical_runs: int = 0  # the number of those runs
     slow_seconds: float | None = None  # 95th percentile of them
     since: datetime | None = None  # start of its current attempt or wait
     node_seconds: float | None = None  # typical duration of an attempt of the current node
@@ -60,6 +62,16 @@ class RunInfo(Struct, frozen=True, omit_defaults=True):
     deprecated: str | None = (
         None  # notice of its deprecated version; only of unfinished runs and dead letters
     )
+
+
+def run_seconds(run: RunInfo, now: datetime) -> float | None:
+    """Return the duration of a run in seconds, to its end or to `now`; None before its start.
+
+    The time between an end and the command that continued the run does not count.
+    """
+    if run.started_at is None:
+        return None
+    return ((run.finished_at or now) - run.started_at).total_seconds() - run.idle_seconds
 
 
 class GraphNode(Struct, frozen=True, omit_defaults=True):

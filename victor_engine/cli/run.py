@@ -9,7 +9,7 @@ from typing import IO
 
 import click
 
-from victor_engine.api import FINAL_RUN_STATUSES, EventInfo, Port, RunInfo
+from victor_engine.api import FINAL_RUN_STATUSES, EventInfo, Port, RunInfo, run_seconds
 from victor_engine.cli.files import check_start, note_deployment
 from victor_engine.cli.output import json_state, port_of, print_json, print_line, print_note, span
 from victor_engine.cli.run_help import RunCommand
@@ -225,12 +225,8 @@ async def follow_run(port: Port, started: RunInfo, as_json: bool = False, after:
     if as_json:
         print_json(found)
     elif found.status in FINAL_RUN_STATUSES:
-        took = (
-            (found.finished_at - found.started_at).total_seconds()
-            if found.finished_at and found.started_at
-            else None
-        )
         why = f": {found.error.message}" if found.error else ""
+        took = run_seconds(found, found.finished_at or found.created_at)
         print_line(f"{found.status} after {span(took)}{why}")
         if detail.outputs is not None:
             print_line(f"outputs: {json.dumps(detail.outputs, ensure_ascii=False)}")

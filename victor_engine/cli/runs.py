@@ -17,6 +17,7 @@ from victor_engine.api import (
     UsageInfo,
     handler_failures,
     handler_text,
+    run_seconds,
 )
 from victor_engine.cli import run_actions, run_again, run_statistics
 from victor_engine.cli.logs import logs
@@ -62,8 +63,7 @@ def list_(
         now = (await port.engine()).now
         rows = []
         for r in found:
-            end = r.finished_at or now
-            took = span((end - r.started_at).total_seconds()) if r.started_at else "-"
+            took = span(run_seconds(r, now))
             version = f"{r.version} !" if r.deprecated else r.version
             now_at = (
                 r.quarantine

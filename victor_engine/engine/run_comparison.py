@@ -16,6 +16,7 @@ from victor_engine.api import (
     RunComparison,
     RunDetail,
     ValueChange,
+    run_seconds,
 )
 from victor_engine.store import queries
 from victor_engine.store.state import EDIT
@@ -54,8 +55,7 @@ def compare_runs(
 
 def _side(connection: sqlite3.Connection, detail: RunDetail, now: datetime) -> ComparedRun:
     run = detail.run
-    seconds = ((run.finished_at or now) - run.started_at).total_seconds() if run.started_at else None
-    return ComparedRun(run, seconds, detail.input, *queries.log_size(connection, run.id))
+    return ComparedRun(run, run_seconds(run, now), detail.input, *queries.log_size(connection, run.id))
 
 
 def compare_nodes(one: RunDetail, other: RunDetail, now: datetime) -> tuple[NodeComparison, ...]:

@@ -341,7 +341,7 @@ CREATE TABLE runs (
   retries       INTEGER NOT NULL DEFAULT 0,
   reruns        INTEGER NOT NULL DEFAULT 0,  -- workflow-level retries used
   error         TEXT                    -- JSON ErrorInfo
-, backfill_id INTEGER, overrides TEXT, ending TEXT);
+, backfill_id INTEGER, overrides TEXT, ending TEXT, idle INTEGER NOT NULL DEFAULT 0);
 
 CREATE TABLE schedule_moves (
   id          INTEGER PRIMARY KEY,

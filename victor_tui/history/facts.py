@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from datetime import datetime, tzinfo
 
-from victor_engine.api import EventInfo, EventKind, EventQuery, RunInfo, handler_failures
+from victor_engine.api import EventInfo, EventKind, EventQuery, RunInfo, handler_failures, run_seconds
 from victor_tui.filter_language import Filter
 from victor_tui.history.sentences import Sentence, fire_time
 from victor_tui.text import duration, full, moment
@@ -91,13 +91,6 @@ def event_query(chosen: Filter, limit: int, *, activity: bool) -> EventQuery:
     )
 
 
-def seconds_taken(run: RunInfo, now: datetime) -> float | None:
-    """Return the duration of a run in seconds; None before its start."""
-    if run.started_at is None:
-        return None
-    return ((run.finished_at or now) - run.started_at).total_seconds()
-
-
 # --- tables ------------------------------------------------------------------------------------
 
 
@@ -130,7 +123,7 @@ def past_table(now: Callable[[], datetime], zone: tzinfo | None, empty: str) -> 
         return moment(run.finished_at or run.created_at, now, zone), "dim"
 
     def took(run: RunInfo, now: datetime) -> Cell:
-        return duration(seconds_taken(run, now)), "plain"
+        return duration(run_seconds(run, now)), "plain"
 
     def why(run: RunInfo, now: datetime) -> Cell:
         return (f"{run.error.type}: {run.error.message}", "bad") if run.error else (run.note, "plain")
@@ -154,7 +147,7 @@ def past_table(now: Callable[[], datetime], zone: tzinfo | None, empty: str) -> 
                 0,
                 1,
             ),
-            Column("took", "Took", 8, took, lambda r: seconds_taken(r, now()), 1, align="right"),
+            Column("took", "Took", 8, took, lambda r: run_seconds(r, now()), 1, align="right"),
             Column("by", "By", 10, lambda r, _: (r.started_by, "dim"), lambda r: r.started_by, 3),
             Column("why", "Details", 14, why, None, 2, 3),
             Column("run", "Run", 8, lambda r, _: (r.id, "dim"), lambda r: r.id, 4),
@@ -184,7 +177,7 @@ def past_facts(facts: Facts, run: RunInfo, now: datetime, zone: tzinfo | None) -
     )
     facts.fact("run", run.id).fact("began", full(run.created_at, zone))
     facts.fact("ended", full(run.finished_at, zone) if run.finished_at else "")
-    facts.fact("took", duration(seconds_taken(run, now)))
+    facts.fact("took", duration(run_seconds(run, now)))
     return facts.fact("started by", f"{run.trigger}, {run.started_by}").fact("note", run.note)
 
 

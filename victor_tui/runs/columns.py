@@ -5,20 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from victor_engine.api import ACTIVE_RUN_STATUSES, RunInfo, handler_failures, handler_text
+from victor_engine.api import ACTIVE_RUN_STATUSES, RunInfo, handler_failures, handler_text, run_seconds
 from victor_tui.text import duration, short_duration
 from victor_tui.theme import STUCK_MARK, run_mark
 from victor_tui.widgets.columns import Cell
 
 BAR = 5
 """Width of the progress bar in cells."""
-
-
-def elapsed(run: RunInfo, now: datetime) -> float | None:
-    """Return the seconds from the start of a run to its end, or to `now`. None before the start."""
-    if run.started_at is None:
-        return None
-    return ((run.finished_at or now) - run.started_at).total_seconds()
 
 
 def is_stuck(run: RunInfo, now: datetime) -> bool:
@@ -28,7 +21,7 @@ def is_stuck(run: RunInfo, now: datetime) -> bool:
 
 def is_late(run: RunInfo, now: datetime) -> bool:
     """Return whether an active run takes longer than the 95th percentile of its workflow."""
-    seconds = elapsed(run, now)
+    seconds = run_seconds(run, now)
     working = run.status in ("running", "pausing", "cancelling")
     return working and seconds is not None and run.slow_seconds is not None and seconds > run.slow_seconds
 
@@ -60,7 +53,7 @@ def progress_cell(run: RunInfo, now: datetime) -> list[Cell]:
 def elapsed_cell(run: RunInfo, now: datetime) -> list[Cell]:
     """Return the elapsed and the usual time, with `!` above the 95th percentile."""
     late = is_late(run, now)
-    found: list[Cell] = [(duration(elapsed(run, now)), "warn" if late else "plain")]
+    found: list[Cell] = [(duration(run_seconds(run, now)), "warn" if late else "plain")]
     if late:
         found.append(("!", "warn"))
     if run.typical_seconds is not None and run.status in ACTIVE_RUN_STATUSES:

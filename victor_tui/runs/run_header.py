@@ -8,8 +8,16 @@ from typing import Any
 
 from textual.content import Content
 
-from victor_engine.api import AttemptInfo, RequestInfo, RequestStatus, RunInfo, handler_failures, handler_text
-from victor_tui.runs.columns import active_nodes, elapsed, is_late, is_stuck
+from victor_engine.api import (
+    AttemptInfo,
+    RequestInfo,
+    RequestStatus,
+    RunInfo,
+    handler_failures,
+    handler_text,
+    run_seconds,
+)
+from victor_tui.runs.columns import active_nodes, is_late, is_stuck
 from victor_tui.runs.log_view import LogLines
 from victor_tui.text import clean, duration, full, moment, one_line, word
 from victor_tui.theme import STUCK_MARK, kind_mark, node_mark, run_mark
@@ -27,7 +35,7 @@ def head(
         (f" {clean(run.workflow)} ", "bold"),
         (clean(run.version), "$foreground-muted"),
         (f"  {mark.text}", toned(mark.tone)),
-        (f"  {duration(elapsed(run, now))}", "$text-warning" if late else "$foreground"),
+        (f"  {duration(run_seconds(run, now))}", "$text-warning" if late else "$foreground"),
         (f"{usual}", "$foreground-muted"),
         (f"\n {run.id}  {clean(run.trigger)} by {clean(run.started_by)}", "$foreground-muted"),
         (f"  {full(run.created_at, zone)}", "$foreground-muted"),

@@ -20,6 +20,7 @@ from victor_engine.api import (
     RunQuery,
     handler_failures,
     handler_text,
+    run_seconds,
 )
 from victor_engine.errors import VictorError
 from victor_tui.base_screen import TableScreen
@@ -30,7 +31,6 @@ from victor_tui.runs.actions import RunCommands
 from victor_tui.runs.columns import (
     active_nodes,
     arrange,
-    elapsed,
     elapsed_cell,
     is_late,
     is_stuck,
@@ -96,7 +96,7 @@ class RunsScreen(TableScreen):
                         "Time/usual",
                         12,
                         elapsed_cell,
-                        lambda r: elapsed(r, self.now()),
+                        lambda r: run_seconds(r, self.now()),
                         1,
                         live=True,
                     ),
@@ -203,7 +203,9 @@ class RunsScreen(TableScreen):
         expected = f" of about {run.nodes_expected}" if run.nodes_expected else ""
         facts.fact("nodes", f"{run.nodes_done}{expected} done")
         facts.fact(
-            "time", f"{duration(elapsed(run, now))}{_usually(run)}", "warn" if is_late(run, now) else "plain"
+            "time",
+            f"{duration(run_seconds(run, now))}{_usually(run)}",
+            "warn" if is_late(run, now) else "plain",
         )
         facts.fact("retries", run.retries or "", "warn")
         facts.fact("started by", f"{run.trigger}, {run.started_by}")
@@ -280,7 +282,7 @@ def _usually(run: RunInfo) -> str:
     if run.typical_seconds is None:
         return ""
     slow = f", 95 % within {duration(run.slow_seconds)}" if run.slow_seconds is not None else ""
-    return f"  (usually {duration(run.typical_seconds)}{slow})"
+    return f"  (usually {duration(run.typical_seconds)}{slow}, of {run.typical_runs} runs)"
 
 
 async def newest_and_active(port: Port, query: RunQuery) -> list[RunInfo]:

@@ -52,7 +52,7 @@ def _side(connection: sqlite3.Connection, pointing: int, version: str, weight: i
     durations = sorted(
         seconds / 1_000_000
         for (seconds,) in connection.execute(
-            f"SELECT r.finished_at - r.started_at {of_side} AND r.status = 'succeeded'"
+            f"SELECT r.finished_at - r.started_at - r.idle {of_side} AND r.status = 'succeeded'"
             f" ORDER BY c.run_key DESC LIMIT {TELLING}",
             (pointing, version),
         )

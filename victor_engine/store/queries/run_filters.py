@@ -59,9 +59,9 @@ def conditions(connection: sqlite3.Connection, query: RunQuery) -> Terms:
     if query.created_before is not None:
         add("r.created_at < ?", to_us(query.created_before))
     if query.longer_than is not None:
-        add("r.finished_at - r.started_at > ?", int(query.longer_than * 1_000_000))
+        add("r.finished_at - r.started_at - r.idle > ?", int(query.longer_than * 1_000_000))
     if query.shorter_than is not None:
-        add("r.finished_at - r.started_at < ?", int(query.shorter_than * 1_000_000))
+        add("r.finished_at - r.started_at - r.idle < ?", int(query.shorter_than * 1_000_000))
     if query.version is not None:
         add("r.definition_id IN (SELECT id FROM definitions WHERE version = ?)", query.version)
     more, given = _words(query)

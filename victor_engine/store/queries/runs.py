@@ -47,7 +47,7 @@ _COLUMNS = (
     "r.key, r.id, r.workflow, d.version, r.status, r.trigger, r.actor, r.created_at, r.revision,"
     " r.started_at, r.finished_at, r.schedule_id, r.nominal, r.position, r.nodes_done, r.retries,"
     " p.id, r.error, r.note, l.run_key IS NOT NULL, r.definition_id,"
-    " COALESCE(d.removed, d.deprecated), d.successor, r.ending"
+    " COALESCE(d.removed, d.deprecated), d.successor, r.ending, r.idle"
 )
 _FROM = (
     " FROM runs r JOIN definitions d ON d.id = r.definition_id LEFT JOIN runs p ON p.key = r.parent_key"
@@ -104,7 +104,7 @@ def run_info(
 def new_run_info(created: Created, version: str, pace: Pace) -> RunInfo:
     """Return the result of `run_info` for a run that was just created, without reading it."""
     new, at = created.new, from_us(created.at)
-    node = pace.nodes.get(new.start_node)
+    typical, slow = pace.usual(pace.timed)
     return RunInfo(
         id=created.id,
         workflow=new.workflow,
@@ -116,9 +116,10 @@ def new_run_info(created: Created, version: str, pace: Pace) -> RunInfo:
         revision=0,
         current=(new.start_node,),
         nodes_expected=pace.nodes_expected,
-        typical_seconds=pace.typical,
-        slow_seconds=pace.slow,
-        node_seconds=None if node is None else node.typical,
+        typical_seconds=typical,
+        typical_runs=pace.timed,
+        slow_seconds=slow,
+        node_seconds=pace.usual_of(new.start_node),
         note=new.note,
     )
 
@@ -156,7 +157,8 @@ def _run_info(
     if status in ACTIVE_RUN_STATUSES:
         stands = progress(connection, row[0], row[13])
         current, done = current or stands.frontier[:1], stands.nodes_done
-    node = pace.nodes.get(current[0]) if current else None
+    others = pace.timed - int(status == RunStatus.SUCCEEDED and pace.timed > 0)
+    typical, slow = pace.usual(others)
     ending = ending_from(row[23])
     return RunInfo(
         id=row[1],
@@ -169,16 +171,18 @@ def _run_info(
         revision=row[8],
         started_at=instant(row[9]),
         finished_at=instant(row[10]),
+        idle_seconds=row[24] / 1e6,
         schedule_id=schedule,
         nominal=instant(row[12]),
         current=current,
         nodes_done=done,
         nodes_expected=pace.nodes_expected,
         retries=row[15],
-        typical_seconds=pace.typical,
-        slow_seconds=pace.slow,
+        typical_seconds=typical,
+        typical_runs=others,
+        slow_seconds=slow,
         since=does.since,
-        node_seconds=None if node is None else node.typical,
+        node_seconds=pace.usual_of(current[0] if current else None),
         stuck_at=_stuck_at(does, pace),
         waits_for=does.waits_for,
         request_id=does.request_id,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from victor_engine.domain.statuses import FINAL_RUN_STATUSES, RunStatus
 from victor_engine.store.queries.conversions import ACTIVE
 from victor_engine.store.queries.ids import Source
+from victor_engine.store.queries.typical_durations import ENOUGH
 from victor_engine.store.runs import HELD
 
 
@@ -101,16 +102,16 @@ def error_by_id(source: Source, run_id: str) -> str | None:
 
 
 def typical_seconds(source: Source, workflow: str) -> float | None:
-    """Return the median duration of the last 50 runs of a workflow that succeeded."""
+    """Return the median duration of the last 50 runs of a workflow that succeeded; None if they are too few."""
     took = sorted(
-        finished - started
-        for started, finished in source.execute(
-            "SELECT started_at, finished_at FROM runs WHERE workflow = ? AND status = 'succeeded'"
+        took
+        for (took,) in source.execute(
+            "SELECT finished_at - started_at - idle FROM runs WHERE workflow = ? AND status = 'succeeded'"
             " AND started_at IS NOT NULL ORDER BY key DESC LIMIT 50",
             (workflow,),
         )
     )
-    return took[len(took) // 2] / 1e6 if took else None
+    return took[len(took) // 2] / 1e6 if len(took) >= ENOUGH else None
 
 
 # --- fires -------------------------------------------------------------------------------------

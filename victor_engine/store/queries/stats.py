@@ -27,7 +27,7 @@ _STEPS = (1, 5, 15, 60, 300, 900, 3600, 10_800, 21_600, 43_200, 86_400, 604_800,
 
 
 class _Row(Struct, frozen=True):
-    """One run; instants are microseconds."""
+    """One run; instants are microseconds. `started` is later by the time between an end and a new beginning."""
 
     status: str
     started: int | None
@@ -88,7 +88,7 @@ def _newest(connection: sqlite3.Connection, query: RunQuery) -> tuple[list[_Row]
         values.append(_first_since(connection, to_us(query.created_after)))
     condition = f" WHERE {' AND '.join(where)}" if where else ""
     found = connection.execute(
-        "SELECT r.status, r.started_at, r.finished_at, r.created_at"
+        "SELECT r.status, r.started_at + r.idle, r.finished_at, r.created_at"
         f" FROM runs r{condition} ORDER BY r.key DESC LIMIT ?",
         [*values, limit + 1],
     ).fetchall()

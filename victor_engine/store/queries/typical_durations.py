@@ -19,8 +19,11 @@ LOOK_BACK = 200
 """Successful runs of a workflow that are looked at."""
 SAMPLE = 50
 """The number of runs from which typical values are computed, the newest of the same version first."""
-ENOUGH = 3
-"""Successful runs of a version that speak for it; below that its workflow does."""
+ENOUGH = 5
+"""The least number of durations from which a typical one is stated.
+
+With fewer successful runs of a version, those of all versions of its workflow are used.
+"""
 NODE_RUNS = 9
 """The number of runs from whose attempts the durations of nodes are computed."""
 NODE_LIMIT = 300
@@ -38,21 +41,35 @@ STUCK_LEAST = 30.0
 
 @dataclass(frozen=True, slots=True)
 class NodePace:
-    """Seconds that one successful attempt of a node takes: median and 95th percentile."""
+    """Seconds that successful attempts of a node took: their number, median and 95th percentile."""
 
+    attempts: int
     typical: float
     slow: float
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What is typical of a version. Seconds of a whole run; None where nothing is known."""
+    """The typical values of a version. Seconds of a whole run; None if too few runs are known.
+
+    `runs` is the number of runs that were looked at, `timed` the number of those with a duration.
+    """
 
     runs: int = 0
+    timed: int = 0
     typical: float | None = None
     slow: float | None = None
     nodes_expected: int | None = None
     nodes: Mapping[str, NodePace] = field(default_factory=dict)
+
+    def usual(self, others: int) -> tuple[float | None, float | None]:
+        """Return the typical and the slow seconds of a run; None unless `others` are enough to state them."""
+        return (self.typical, self.slow) if others >= ENOUGH else (None, None)
+
+    def usual_of(self, node_id: str | None) -> float | None:
+        """Return the typical seconds of an attempt of a node; None if too few are known."""
+        node = None if node_id is None else self.nodes.get(node_id)
+        return node.typical if node is not None and node.attempts >= ENOUGH else None
 
     def patience(self, node_id: str) -> float | None:
         """Seconds after which an attempt of a node counts as stuck; None where nothing is known."""
@@ -109,7 +126,7 @@ def _keeps(pace: Pace, learned_at: datetime, now: datetime) -> bool:
 def learn(connection: sqlite3.Connection, workflow: str, definition_id: int) -> Pace:
     """Compute the typical values of a definition from the newest successful runs."""
     rows = connection.execute(
-        "SELECT key, definition_id, started_at, finished_at, nodes_done FROM runs"
+        "SELECT key, definition_id, started_at + idle, finished_at, nodes_done FROM runs"
         " WHERE workflow = ? AND status = 'succeeded' ORDER BY key DESC LIMIT ?",
         (workflow, LOOK_BACK),
     ).fetchall()
@@ -120,6 +137,7 @@ def learn(connection: sqlite3.Connection, workflow: str, definition_id: int) -> 
     small = [row[0] for row in chosen if row[4] <= NODE_LIMIT][:NODE_RUNS]
     return Pace(
         runs=len(chosen),
+        timed=len(took),
         typical=median(took) if took else None,
         slow=percentile(took, 0.95) if took else None,
         nodes_expected=round(median(counts)) if counts else None,
@@ -137,8 +155,7 @@ def _nodes(connection: sqlite3.Connection, keys: Sequence[int]) -> dict[str, Nod
             (key, ITEM),
         ):
             found.setdefault(node, []).append((end - start) / 1e6)
-    paces = {}
-    for node, seconds in found.items():
-        seconds.sort()
-        paces[node] = NodePace(median(seconds), percentile(seconds, 0.95))
-    return paces
+    return {
+        node: NodePace(len(seconds), median(seconds), percentile(sorted(seconds), 0.95))
+        for node, seconds in found.items()
+    }

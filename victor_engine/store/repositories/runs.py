@@ -179,9 +179,10 @@ def requeue(tx: Tx, run_key: int, position: str, definition_id: int) -> None:
     """Queue a run that continues from `position` (JSON) on a definition, with its limits reset."""
     tx.lock(_RUN, run_key)
     cursor = tx.execute(
-        "UPDATE runs SET status = 'queued', finished_at = NULL, error = NULL, ending = NULL, position = ?,"
-        " definition_id = ?, spent = 0, reruns = 0, revision = revision + 1 WHERE key = ?",
-        (position, definition_id, run_key),
+        "UPDATE runs SET status = 'queued', idle = idle + COALESCE(MAX(0, ? - finished_at), 0), finished_at = NULL,"
+        " error = NULL, ending = NULL, position = ?, definition_id = ?, spent = 0, reruns = 0,"
+        " revision = revision + 1 WHERE key = ?",
+        (tx.now_us, position, definition_id, run_key),
     )
     expect_one(cursor, "run", run_key)
 
