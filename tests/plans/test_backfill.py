@@ -24,6 +24,7 @@ from victor_engine.errors import ConflictError, PlanChangedError, UsageError
 from victor_engine.service.connect import open_port
 from victor_tui import screen_lifecycle
 from victor_tui.schedules.backfill_dialog import BackfillDialog
+from victor_tui.schedules.backfill_preview import preview_of_one
 
 FLOW = """
     workflows:
@@ -46,6 +47,19 @@ async def scheduled(tmp_path: Path) -> AsyncIterator[tuple[Engine, FakeClock, st
     async with engine_on(root_of(tmp_path), clock=clock) as engine:
         added = await engine.add_schedule(ScheduleSpec("w", cron="0 6 * * *", timezone="UTC"))
         yield engine, clock, added.id, of_days(added.id, 1, 3)
+
+
+async def test_a_preview_estimates_its_duration_from_five_runs(tmp_path: Path) -> None:
+    async with scheduled(tmp_path) as (engine, _, _, spec):
+        for count in (4, 1):
+            preview = await engine.preview_backfill(spec)
+            assert preview.typical_seconds is None
+            for _ in range(count):
+                await until_end(engine, (await engine.start_run("w")).id)
+        preview = await engine.preview_backfill(spec)
+        assert (preview.typical_seconds, preview.estimate_seconds) == (0, 0)
+        told = "\n".join(line.plain for line in preview_of_one(spec, preview, UTC))
+        assert "usually 0.0s each: about 0.0s in total, 10 at a time" in told
 
 
 def of_days(schedule_id: str, first: int, last: int, month: int = 4, **more: Any) -> BackfillSpec:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -38,7 +37,7 @@ async def test_last_week_is_previewed_and_started(world: World) -> None:
         said = text_of(app, "#preview")
         assert "Mon 2026-03-02 00:00 to Sun 2026-03-08 23:59 UTC" in said
         assert "7 runs of version 1.4.2" in said
-        assert re.search(r"usually \d+s each: about \d+m \d+s in total, 1 at a time", said)
+        assert "usually" not in said, "too few runs have succeeded"
         assert str(app.screen.query_one("#start", Button).label) == "Start 7 runs"
         await go(pilot, "ctrl+s")
         name, (spec, note, _) = world.calls[-1]

@@ -62,7 +62,7 @@ class Execution:
         self._tasks: set[asyncio.Task[Any]] = set()
         self.working = False
         """Whether `start` was called."""
-        self.starting = StartResolver(current.bindings, self._definition)
+        self.starting = StartResolver(current.bindings, current.problems, self._definition)
         self.runtime = RunSupervisor(
             store,
             clock,

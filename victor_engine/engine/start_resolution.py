@@ -6,9 +6,11 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from victor_engine.api import ProblemInfo
 from victor_engine.definition.model import WorkflowDefinition
-from victor_engine.errors import DefinitionError
+from victor_engine.errors import DefinitionError, NotFoundError
 from victor_engine.store.db import Tx
+from victor_engine.store.repositories import definitions
 from victor_engine.store.runs import Choice, Start
 from victor_engine.versioning import catalog
 from victor_engine.versioning.aliases import is_alias_name
@@ -21,8 +23,14 @@ Definitions = Callable[[sqlite3.Connection, int], tuple[WorkflowDefinition, str]
 class StartResolver:
     """The resolution of versions for new runs. It refuses versions with nodes that have no binding."""
 
-    def __init__(self, bindings: Callable[[], BindingTable], definitions: Definitions) -> None:
+    def __init__(
+        self,
+        bindings: Callable[[], BindingTable],
+        problems: Callable[[], Mapping[str, list[ProblemInfo]]],
+        definitions: Definitions,
+    ) -> None:
         self._bindings = bindings
+        self._problems_of_files = problems
         self._definitions = definitions
         self._problems: dict[int, str | None] = {}
 
@@ -41,7 +49,7 @@ class StartResolver:
 
     def _resolved(self, tx: Tx, workflow: str, spec: str | None) -> Start:
         run_id = next(tx.ids)
-        found = catalog.resolve(tx, workflow, spec, seed=run_id)
+        found = self._find(tx, workflow, spec, seed=run_id)
         choice = None if found.pointing_id is None else Choice(run_id, found.pointing_id, found.version)
         return self.start(tx, found.id, choice)
 
@@ -58,10 +66,22 @@ class StartResolver:
 
         `later` are the inputs that are added before the run starts.
         """
-        found = catalog.resolve(tx, workflow, spec)
+        found = self._find(tx, workflow, spec)
         definition, _ = self._definitions(tx.connection, found.id)
         if definition.inputs is not None:
             definition.inputs.check(workflow, state, later)
+
+    def _find(self, tx: Tx, workflow: str, spec: str | None, seed: str | None = None) -> catalog.Resolved:
+        """Return the version that `spec` names. Raise DefinitionError if an error in its file kept it from the store."""
+        try:
+            return catalog.resolve(tx, workflow, spec, seed=seed)
+        except NotFoundError:
+            errors = [p for p in self._problems_of_files().get(workflow, ()) if p.severity == "error"]
+            if not errors or definitions.versions(tx, workflow):
+                raise
+            raise DefinitionError(
+                f"{workflow} is not deployed, because its file has an error: {_first(errors)}"
+            ) from None
 
     def check(self, connection: sqlite3.Connection, definition_id: int) -> str:
         """Return the first node of a definition. Raise DefinitionError if a node has no binding."""
@@ -77,5 +97,10 @@ class StartResolver:
         errors = [p for p in self._bindings().check(definition) if p.severity == "error"]
         if not errors:
             return None
-        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        return f"{errors[0].message}. {errors[0].remedy}{more}"
+        return _first(errors)
+
+
+def _first(errors: list[ProblemInfo]) -> str:
+    """Return the first of some errors, with the number of the others."""
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return f"{errors[0].message}. {errors[0].remedy}{more}"
