@@ -15,12 +15,14 @@ from tests.people.bench import ALICE, BOB, YES, Bench, bench
 from victor_engine import jsonio
 from victor_engine.api import Answer
 from victor_engine.config.model import NotifyRule, SecretSource
+from victor_engine.events import EventKind
 from victor_engine.notify import Notifier, NotifyError, notify_problems
 from victor_engine.notify.outbox import RETRIES
 from victor_engine.people import corrections, reassignment
 from victor_engine.people.audit_verification import head_of, verify
 from victor_engine.people.requests import answer_request, withdraw_requests
 from victor_engine.people.roles import Person
+from victor_engine.store.db import Tx
 from victor_engine.store.repositories.deadletters import add_dead_letter
 from victor_engine.work.secrets import SecretStore
 
@@ -408,3 +410,59 @@ async def test_the_head_of_the_audit_chain_is_sent_at_most_once_an_hour(tmp_path
         await at.clock.advance(7200)
         await here.settled()
         assert len(here.mailbox.messages) == 2
+
+
+async def test_alerts_about_quarantine_deprecated_starts_and_the_clock(tmp_path: Path) -> None:
+    alerts = rule("quarantine", "deprecated", "clock", workflows=("w",))
+    async with office(tmp_path, alerts) as here:
+        at = here.bench
+        await at.ask(name="Ship")
+        ((key,),) = await at.all("SELECT key FROM runs")
+        jumped = {
+            "from": "2026-01-01T00:00:00+00:00",
+            "to": "2026-01-01T05:00:00+00:00",
+            "message": "suspended",
+        }
+        ahead = {
+            "since": "2026-01-01T00:00:00+00:00", "until": "2026-01-01T01:00:00+00:00",
+            "furthest": "2026-03-01T00:00:00+00:00", "reopened": 3,
+        }  # fmt: skip
+
+        def happen(tx: Tx) -> None:
+            tx.event(EventKind.RUN_PAUSED, run_key=key, workflow="w", data={"note": "paused by ana"})
+            tx.event(
+                EventKind.RUN_PAUSED, run_key=key, workflow="w", data={"note": "3 deaths", "quarantine": True}
+            )
+            tx.event(
+                EventKind.VERSION_NOTICE, run_key=key, workflow="w", data={"message": "w 1.0.0 is deprecated"}
+            )
+            tx.event(EventKind.ENGINE_CLOCK_JUMPED, data=jumped)
+            tx.event(EventKind.ENGINE_CLOCK_CORRECTED, data=ahead)
+
+        await at.write(happen)
+        await here.mailbox.until(messages=4)
+        await here.settled()
+        titles = [
+            title.partition(" on ")[0] + title.partition(": ")[1] + title.partition(": ")[2]
+            for title in here.mailbox.titles
+        ]
+        assert titles == [
+            "Quarantined: w: w", "Started: w", "victor: the clock went forward", "victor: the clock was set back",
+        ]  # fmt: skip
+        bodies = [body for _, _, body in here.mailbox.messages]
+        assert "3 deaths" in bodies[0]
+        assert "w 1.0.0 is deprecated" in bodies[1]
+        assert "suspended" in bodies[2]
+        assert "at most to 2026-03-01 00:00 UTC. Fires that became open again: 3" in bodies[3]
+
+
+async def test_a_heartbeat_is_sent_and_not_stored(tmp_path: Path) -> None:
+    async with office(tmp_path, rule("heartbeat"), rule("new", name="other", urls=("json://other",))) as here:
+        await here.notifier.beat()
+        here.mailbox.broken[PAGER] = NotifyError("no route")
+        await here.notifier.beat()
+        assert [(url, title.partition(" on ")[0]) for url, title, _ in here.mailbox.messages] == [
+            (PAGER, "victor")
+        ]
+        assert here.mailbox.tries == [PAGER, PAGER]
+        assert await here.bench.all("SELECT * FROM announcements") == []

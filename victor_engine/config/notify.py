@@ -22,8 +22,12 @@ OCCASIONS = (
     "withdrawn",
     "sla",
     "failed",
+    "quarantine",
+    "deprecated",
     "storage",
+    "clock",
     "audit",
+    "heartbeat",
 )
 """The occasions of rules: those of requests, then of runs, then of the engine."""
 

@@ -41,7 +41,11 @@ KINDS = (
     EventKind.REQUEST_WITHDRAWN,
     EventKind.SLA_BREACHED,
     EventKind.RUN_FINISHED,
+    EventKind.RUN_PAUSED,
+    EventKind.VERSION_NOTICE,
     EventKind.ENGINE_STORAGE_BACK,
+    EventKind.ENGINE_CLOCK_JUMPED,
+    EventKind.ENGINE_CLOCK_CORRECTED,
     EventKind.AUDIT_HEAD,
 )
 """Kinds of events that can cause notifications."""
@@ -50,7 +54,7 @@ BURST = 5
 """Maximum separate messages of one rule about one workflow. More messages at a time are combined into one."""
 
 TITLE_LENGTH, BODY_LENGTH = 200, 4_000
-OF_ENGINE = ("storage", "audit")
+OF_ENGINE = ("storage", "clock", "audit", "heartbeat")
 """Occasions of the engine itself, without a workflow and assignees."""
 WHEN_OPEN = ("new", "reminder", "escalated", "reassigned", "question", "replied")
 """Occasions that are obsolete when the request is closed."""
@@ -71,8 +75,12 @@ _TITLES = {
     "withdrawn": "Withdrawn by {by}: {workflow}: {title}",
     "sla": "Expectation not met: {workflow}",
     "failed": "Failed: {workflow}",
+    "quarantine": "Quarantined: {workflow}",
+    "deprecated": "Started on a deprecated version: {workflow}",
     "storage": "{title}",
+    "clock": "{title}",
     "audit": "{title}",
+    "heartbeat": "{title}",
 }
 _ASKED = (
     "{message}{prompt}\n\nA request of kind {kind} at {node} in run {run} on {host}, for {assignees}.\n"
@@ -168,6 +176,17 @@ def storage_lost(info: StorageInfo, rules: Sequence[NotifyRule], host: str) -> l
     return [_message(rule, "storage", event, fields) for rule in rules if "storage" in rule.on]
 
 
+def heartbeat(at: datetime, rules: Sequence[NotifyRule], host: str) -> list[Message]:
+    """Return the messages of the rules that say that the engine works. They are not stored."""
+    event = NotifiableEvent(0, to_us(at), "engine.heartbeat", None, None, None, None, {})
+    fields = {
+        **_fields(event, host),
+        "title": f"victor on {host}: heartbeat",
+        "message": "The engine works, and its store accepts writes",
+    }
+    return [_message(rule, "heartbeat", event, fields) for rule in rules if "heartbeat" in rule.on]
+
+
 def is_obsolete(source: Tx | sqlite3.Connection, occasion: str, request_id: str | None) -> bool:
     """Return whether a message is obsolete because its request is closed."""
     if request_id is None or occasion not in WHEN_OPEN:
@@ -190,10 +209,15 @@ def _content(tx: Tx, event: NotifiableEvent, host: str) -> tuple[str, tuple[str,
         title = f"victor on {host}: head of the audit chain, record {event.data['seq']}"
         message = f"{head}\nKeep it, and check the chain with:\nvictor audit verify --head {head}"
         return "audit", (), {**fields, "what": "audit", "title": title, "message": message}
+    if event.kind in (EventKind.ENGINE_CLOCK_JUMPED, EventKind.ENGINE_CLOCK_CORRECTED):
+        return "clock", (), {**fields, **_clock(event, host)}
     if event.kind == EventKind.RUN_FINISHED:
         return _failed(tx, event, fields)
-    if event.kind == EventKind.SLA_BREACHED:
-        return "sla", (), {**fields, "what": "sla", "message": str(event.data.get("message", ""))}
+    if event.kind == EventKind.RUN_PAUSED and not event.data.get("quarantine"):
+        return None
+    if occasion := _OF_RUNS.get(event.kind):
+        text = event.data.get("message") or event.data.get("note") or ""
+        return occasion, (), {**fields, "what": occasion, "message": str(text)}
     assert event.request_id is not None
     try:
         row = read_row(tx, event.request_id)
@@ -205,6 +229,32 @@ def _content(tx: Tx, event: NotifiableEvent, host: str) -> tuple[str, tuple[str,
     if is_obsolete(tx, occasion, row.id):
         return None
     return occasion, names, {**fields, **_request_fields(row, occasion, names, event, tx.now)}
+
+
+_OF_RUNS = {
+    EventKind.SLA_BREACHED: "sla",
+    EventKind.RUN_PAUSED: "quarantine",
+    EventKind.VERSION_NOTICE: "deprecated",
+}
+"""The occasions whose message is that of the event."""
+
+
+def _clock(event: NotifiableEvent, host: str) -> dict[str, str]:
+    """Return the fields about a change of the clock."""
+    data = event.data
+    if event.kind == EventKind.ENGINE_CLOCK_JUMPED:
+        title, message = "the clock went forward", str(data.get("message", ""))
+    else:
+        title = "the clock was set back"
+        message = (
+            f"The clock was ahead until {_moment(data['until'])}, at most to {_moment(data['furthest'])}. Fires that "
+            f"became open again: {data.get('reopened', 0)}. A fire that started a run is not run again"
+        )
+    return {"what": "clock", "title": f"victor on {host}: {title}", "message": message}
+
+
+def _moment(text: str) -> str:
+    return _instant(to_us(datetime.fromisoformat(text)))
 
 
 def _fields(event: NotifiableEvent, host: str) -> dict[str, str]:

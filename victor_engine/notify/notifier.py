@@ -26,6 +26,7 @@ from victor_engine.notify.messages import (
     Message,
     NotifiableEvent,
     compose,
+    heartbeat,
     is_obsolete,
     storage_lost,
     unseen,
@@ -127,6 +128,14 @@ class Notifier:
             error = await self._hand_over(message.rule.name, url, message.title, message.body)
             if error is None or error[1]:
                 return
+
+    async def beat(self) -> None:
+        """Send the messages of the rules for heartbeats. A message that fails is not sent again: the next one follows."""
+        if self._task is None or self._stopping:
+            return
+        for message in heartbeat(self._clock.now(), self._rules(), self._host):
+            for url in message.rule.urls:
+                await self._hand_over(message.rule.name, url, message.title, message.body)
 
     async def changed(self) -> None:
         """Use the rules of a changed configuration. New rules do not apply to earlier events."""

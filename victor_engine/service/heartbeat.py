@@ -1,4 +1,4 @@
-"""The heartbeat of a daemon: the time of a file, or requests to a URL, that a monitor watches.
+"""The heartbeat of a daemon: the time of a file, requests to a URL, or messages of rules, which a monitor watches.
 
 The heart beats while the engine works: its event loop makes turns, and its store accepts writes.
 """
@@ -35,20 +35,30 @@ def beat(target: str) -> None:
 async def watch(engine: Engine) -> None:
     """Beat at the interval of the configuration. An error is logged when it begins, and so is its end."""
     failing = False
+    rules: asyncio.Task[None] | None = None
     while True:
         settings = engine.workspace.config.scheduler
-        if settings.heartbeat and engine.alive() and engine.store.outage is None:
-            try:
-                await asyncio.to_thread(beat, settings.heartbeat)
-            except Exception as error:
-                if not failing:
-                    log.warning("the heartbeat to %s fails: %s", settings.heartbeat, error)
-                failing = True
-            else:
-                if failing:
-                    log.warning("the heartbeat to %s works again", settings.heartbeat)
-                failing = False
+        if engine.alive() and engine.store.outage is None:
+            if (
+                rules is None or rules.done()
+            ):  # a rule with a slow address delays neither the file nor the URL
+                rules = asyncio.create_task(engine.notifier.beat(), name="victor-heartbeat")
+            if settings.heartbeat:
+                failing = await _beat_once(settings.heartbeat, failing)
         await asyncio.sleep(settings.heartbeat_interval)
+
+
+async def _beat_once(target: str, failing: bool) -> bool:
+    """Beat, and return whether that fails. `failing` is whether it failed before."""
+    try:
+        await asyncio.to_thread(beat, target)
+    except Exception as error:
+        if not failing:
+            log.warning("the heartbeat to %s fails: %s", target, error)
+        return True
+    if failing:
+        log.warning("the heartbeat to %s works again", target)
+    return False
 
 
 __all__ = ["beat", "watch"]
