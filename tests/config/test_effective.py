@@ -129,6 +129,8 @@ EFFECTS.update(
         "notify.name": "config/test_layers.py::test_rules_of_notify",
         "notify.on": "notify/test_notifier.py::test_each_occasion_is_sent_to_its_recipients",
         "notify.urls": "notify/test_notifier.py::test_each_occasion_is_sent_to_its_recipients",
+        "notify.command": "engine/test_notify.py::test_a_command_gets_the_messages_and_its_files_need_trust",
+        "notify.env": "engine/test_notify.py::test_a_command_gets_the_messages_and_its_files_need_trust",
         "notify.workflows": "notify/test_notifier.py::test_a_rule_applies_to_its_workflows_and_assignees",
         "notify.assignees": "notify/test_notifier.py::test_a_rule_applies_to_its_workflows_and_assignees",
         "notify.title": "notify/test_notifier.py::test_templates_of_a_rule_and_no_control_sequences",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from victor_engine.engine import Engine
 from victor_engine.errors import StorageError
 from victor_engine.notify import NotifyError
 from victor_engine.notify.outbox import RETRIES
+from victor_engine.work.content_guard import ContentGuard
 
 FLOW = """
 workflows:
@@ -142,3 +144,43 @@ async def test_a_storage_outage_is_sent_without_the_store(tmp_path: Path) -> Non
     assert sorted(url for url, *_ in back) == ["json://down", "json://x"]
     assert all(title.endswith("storage outage") and "read-only" in body for _, title, body in lost)
     assert all(title.endswith("storage outage ended") and "read-only" in body for _, title, body in back)
+
+
+async def test_a_command_gets_the_messages_and_its_files_need_trust(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAGER", "s3cret-token")
+    monkeypatch.setenv("OTHER", "of the engine")
+    rules = """
+        secrets: {pager: {env: PAGER}}
+        notify:
+          - {name: page, on: [new], command: [sh, bin/page.sh, ops], env: {TOKEN: $secret.pager}}
+        """
+    script = 'printf "%s %s %s " "$1" "$TOKEN" "${OTHER-none}" >> said; cat >> said; echo >> said\n'
+    root = workspace(tmp_path, {**files(rules), "bin/page.sh": script})
+    async with engine_on(root) as engine:
+        assert "sh bin/page.sh ops" in (await engine.trust_info()).commands
+        run = await engine.start_run("flow")
+        said = await until(engine, "notify.sent")
+        assert (said["to"], said["rule"]) == ("command", "page")
+        request = await question(engine, run.id)
+        words, _, message = (root / "said").read_text().partition("{")
+        assert words.split() == ["ops", "s3cret-token", "none"]
+        found = json.loads("{" + message)
+        assert found["title"] == "flow: Ship"
+        assert (found["rule"], found["occasion"]) == ("page", "new")
+        assert (found["workflow"], found["node"], found["request"]) == ("flow", "gate", request.id)
+
+        monkeypatch.setattr(ContentGuard, "refusal", lambda self, key: f"{key} changed since it was trusted")
+        await engine.start_run("flow")
+        failed = await until(engine, "notify.failed")
+        assert "the command sh was not started: notify.page changed since it was trusted" in failed["message"]
+
+
+async def test_a_command_that_fails_is_tried_again(tmp_path: Path) -> None:
+    rules = 'notify: [{on: [new], command: [sh, -c, "echo no route >&2; exit 3"]}]'
+    async with engine_on(workspace(tmp_path, files(rules))) as engine:
+        await engine.start_run("flow")
+        failed = await until(engine, "notify.failed")
+        assert failed["message"] == "the command sh ended with 3: no route"
+        assert "retry_at" in failed

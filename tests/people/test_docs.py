@@ -30,7 +30,7 @@ def test_the_settings_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     settings = [text for kind, text in BLOCKS if kind == "yaml" and "workflows:\n" not in text]
     (tmp_path / "victor.yaml").write_text("\n".join(settings))
     config = load_config(tmp_path)
-    assert [rule.name for rule in config.notify] == ["rule 1", "leads"]
+    assert [rule.name for rule in config.notify] == ["rule 1", "rule 2", "leads"]
     assert config.roles["lead"] == ("alice", "@release-managers")
     for word in (*FIELDS, *OCCASIONS):
         assert f"`{word}`" in PAGE

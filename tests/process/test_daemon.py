@@ -104,11 +104,12 @@ def managed(tmp_path: Path, root: Path, drain: str) -> Iterator[tuple[subprocess
         manager.close()
 
 
-def eventually(path: Path) -> None:
+def eventually(path: Path) -> Path:
     limit = time.monotonic() + WITHIN
     while not path.exists():
         assert time.monotonic() < limit, f"{path} was not written"
         time.sleep(0.02)
+    return path
 
 
 def attempts(root: Path) -> list[tuple[str, str]]:
@@ -273,7 +274,8 @@ def test_the_heart_beats_while_the_engine_works(tmp_path: Path) -> None:
         root = workspace(tmp_path, FILES)
         settings = root / "victor.yaml"
         handlers = settings.read_text()
-        settings.write_text(f"{handlers}scheduler: {{heartbeat: {file}, heartbeat_interval: 100ms}}\n")
+        rule = f"notify: [{{on: [heartbeat], command: [sh, -c, 'cat >> {tmp_path}/messages']}}]\n"
+        settings.write_text(f"{handlers}scheduler: {{heartbeat: {file}, heartbeat_interval: 100ms}}\n{rule}")
         with managed(tmp_path, root, "0") as (process, manager):
             manager.until("READY")
             eventually(file)
@@ -281,6 +283,7 @@ def test_the_heart_beats_while_the_engine_works(tmp_path: Path) -> None:
             while file.stat().st_mtime_ns == first:
                 assert time.monotonic() < limit
                 time.sleep(0.02)
+            lines_with(eventually(tmp_path / "messages"), '"occasion":"heartbeat"')
             url = f"http://127.0.0.1:{monitor.server_address[1]}/ping"
             settings.write_text(f"{handlers}scheduler: {{heartbeat: '{url}', heartbeat_interval: 100ms}}\n")
             process.send_signal(signal.SIGHUP)

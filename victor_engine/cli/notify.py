@@ -48,6 +48,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
                     "workflows": rule.workflows,
                     "assignees": rule.assignees,
                     "urls": [label(url) for url in rule.urls],
+                    "command": rule.command.command if rule.command is not None else (),
                     "waiting": counts.get(rule.name, (0, 0))[0],
                     "given_up": counts.get(rule.name, (0, 0))[1],
                     "place": rule.place,
@@ -62,7 +63,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
             ", ".join(rule.on),
             ", ".join(rule.workflows) or "all",
             ", ".join(rule.assignees) or "anyone",
-            ", ".join(label(url) for url in rule.urls),
+            ", ".join(label(url) for url in rule.targets),
             *counts.get(rule.name, (0, 0)),
         )
         for rule in config.notify
@@ -123,18 +124,24 @@ def test(ctx: click.Context, name: str | None, as_json: bool) -> None:
 async def _try_all(config: Config, rules: list[NotifyRule]) -> list[tuple[str, str, str | None]]:
     import socket
 
+    from victor_engine.config.model import COMMAND
     from victor_engine.notify import Apprise, NotifyError
+    from victor_engine.notify.command import run_command
     from victor_engine.notify.outbox import label
     from victor_engine.work.secrets import SecretStore
 
-    sender, secrets = Apprise(), SecretStore(config.secrets)
+    sender, secrets, title = Apprise(), SecretStore(config.secrets), "victor: test message"
     results: list[tuple[str, str, str | None]] = []
     for rule in rules:
-        for url in rule.urls:
+        for url in rule.targets:
             error: str | None = None
             body = f"This is a test of the notification rule {rule.name!r} from {socket.gethostname()}."
             try:
-                await sender.send(secrets.resolve(url), "victor: test message", body)
+                if rule.command is not None and url == COMMAND:
+                    message = {"rule": rule.name, "occasion": "test", "title": title, "body": body}
+                    await run_command(rule.command, secrets, message)
+                else:
+                    await sender.send(secrets.resolve(url), title, body)
             except (NotifyError, ConfigError) as failure:
                 error = secrets.masker.text(failure.message)
             results.append((rule.name, label(url), error))

@@ -156,7 +156,7 @@ class _Builder:
             metrics=self.layers.metrics(),
             api=self.layers.api(),
             hitl=self._hitl(),
-            notify=self._first("notify", read_rules) or (),
+            notify=self._first("notify", lambda s, value: read_rules(s, value, self.workspace)) or (),
             retention=self._retention(scheduler.history_retention_days),
             console=self._console(),
             secrets=self._named("secrets", self._secret),

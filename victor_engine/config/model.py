@@ -14,6 +14,9 @@ from victor_engine.domain.retention import Retention
 DEFAULT_WORKFLOWS = ("workflows/**/*.yaml", "*.yaml")
 """The patterns of workflow files in a workspace; `victor.yaml` itself never is one."""
 
+COMMAND = "command"
+"""The target of a notification rule that starts its command."""
+
 BindingKind = Literal["command", "python", "http", "chat"]
 ResultKind = Literal["", "json", "text", "lines"]
 Redirects = Literal["fail", "follow", "accept"]
@@ -221,7 +224,8 @@ class NotifyRule:
 
     `urls` are Apprise URLs, or `$secret.name`. `workflows` are patterns (`etl-*`), `assignees` are names as in a
     workflow; empty means all. `title` and `body` may contain `{field}` (`config.notify.FIELDS`); if they are empty,
-    the engine writes the text. `place` is the place of the rule in its file.
+    the engine writes the text. `place` is the place of the rule in its file. `command` is a command that gets the
+    messages, besides `urls`.
     """
 
     name: str
@@ -232,6 +236,12 @@ class NotifyRule:
     title: str = ""
     body: str = ""
     place: str = ""
+    command: Binding | None = None
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Return where messages are sent: the URLs, and `COMMAND` for the command."""
+        return (*self.urls, COMMAND) if self.command is not None else self.urls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,9 +323,10 @@ class Config:
         return list(found)
 
     def bindings(self) -> tuple[Binding, ...]:
-        """Return all bindings, in the order in which they are searched."""
+        """Return all bindings, in the order in which they are searched, and the commands of notification rules."""
         tables = (self.nodes, self.handlers, self.tools, self.agents)
         found = [binding for table in tables for binding in table.values()]
         if self.default_agent is not None:
             found.append(self.default_agent)
+        found += [rule.command for rule in self.notify if rule.command is not None]
         return tuple(found)

@@ -96,6 +96,7 @@ class Execution:
             roles=current.roles,
             secrets=lambda: current.bindings().secrets,
             sender=sender,
+            guard=lambda: current.bindings().guard,
         )
 
     # --- start and stop ------------------------------------------------------------------------

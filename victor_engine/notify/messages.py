@@ -231,7 +231,7 @@ def _content(tx: Tx, event: NotifiableEvent, host: str) -> tuple[str, tuple[str,
     return occasion, names, {**fields, **_request_fields(row, occasion, names, event, tx.now)}
 
 
-_OF_RUNS = {
+_OF_RUNS: dict[str, str] = {
     EventKind.SLA_BREACHED: "sla",
     EventKind.RUN_PAUSED: "quarantine",
     EventKind.VERSION_NOTICE: "deprecated",

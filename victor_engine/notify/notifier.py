@@ -16,11 +16,12 @@ from functools import partial
 
 from victor_engine.api import Actor, EventInfo, StorageInfo
 from victor_engine.clock import Clock, from_us
-from victor_engine.config.model import NotifyRule
+from victor_engine.config.model import COMMAND, Binding, NotifyRule
 from victor_engine.errors import ConfigError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.graph_walk.stopwatch import first_of
 from victor_engine.notify import outbox
+from victor_engine.notify.command import run_command
 from victor_engine.notify.messages import (
     KINDS,
     Message,
@@ -37,6 +38,7 @@ from victor_engine.store.db import Store, Tx
 from victor_engine.store.queries import last_event
 from victor_engine.store.repositories import outbox as stored
 from victor_engine.store.repositories.outbox import Announcement
+from victor_engine.work.content_guard import ContentGuard
 from victor_engine.work.secrets import SecretStore
 
 log = logging.getLogger(__name__)
@@ -52,6 +54,14 @@ CLOSING_SECONDS = 5.0
 _WATCHED = frozenset(str(kind) for kind in KINDS)
 
 
+def _facts(item: Announcement) -> dict[str, str]:
+    """Return the occasion of a stored message and its subjects, for a command."""
+    facts = {
+        "occasion": item.occasion, "workflow": item.workflow, "node": item.node_id, "request": item.request_id,
+    }  # fmt: skip
+    return {key: value for key, value in facts.items() if value}
+
+
 class Notifier:
     """The notifier. `rules`, `roles` and `secrets` return the current values of the configuration."""
 
@@ -64,6 +74,7 @@ class Notifier:
         roles: Callable[[], Mapping[str, tuple[str, ...]]],
         secrets: Callable[[], SecretStore],
         sender: Sender,
+        guard: Callable[[], ContentGuard | None] = lambda: None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -71,6 +82,7 @@ class Notifier:
         self._roles = roles
         self._secrets = secrets
         self._sender = sender
+        self._guard = guard
         self._host = socket.gethostname()
         self._cursor: int | None = None
         self._wake = asyncio.Event()
@@ -117,7 +129,7 @@ class Notifier:
         if info is None or self._task is None:
             return
         for message in storage_lost(info, self._rules(), self._host):
-            for url in message.rule.urls:
+            for url in message.rule.targets:
                 task = asyncio.create_task(self._send_outage(message, url), name="victor-notify-storage")
                 self._outage_tasks.add(task)
                 task.add_done_callback(self._outage_tasks.discard)
@@ -125,7 +137,9 @@ class Notifier:
     async def _send_outage(self, message: Message, url: str) -> None:
         for seconds in (0.0, *outbox.RETRIES):
             await self._clock.sleep(seconds)
-            error = await self._hand_over(message.rule.name, url, message.title, message.body)
+            error = await self._hand_over(
+                message.rule.name, url, message.title, message.body, {"occasion": message.occasion}
+            )
             if error is None or error[1]:
                 return
 
@@ -134,8 +148,10 @@ class Notifier:
         if self._task is None or self._stopping:
             return
         for message in heartbeat(self._clock.now(), self._rules(), self._host):
-            for url in message.rule.urls:
-                await self._hand_over(message.rule.name, url, message.title, message.body)
+            for url in message.rule.targets:
+                await self._hand_over(
+                    message.rule.name, url, message.title, message.body, {"occasion": message.occasion}
+                )
 
     async def changed(self) -> None:
         """Use the rules of a changed configuration. New rules do not apply to earlier events."""
@@ -265,7 +281,7 @@ class Notifier:
                 url
                 for rule in self._rules()
                 if rule.name == item.rule
-                for url in rule.urls
+                for url in rule.targets
                 if outbox.target_of(url) == item.target
             ),
             None,
@@ -275,7 +291,7 @@ class Notifier:
             await self._store.persist(lambda tx: outbox.dropped(tx, item))
             return True
         where = outbox.label(url)
-        error = await self._hand_over(item.rule, url, item.title, item.body)
+        error = await self._hand_over(item.rule, url, item.title, item.body, _facts(item))
         if error is not None:
             text, permanent = error
             await self._store.persist(lambda tx: outbox.failed(tx, item, where, text, permanent=permanent))
@@ -283,13 +299,18 @@ class Notifier:
         await self._store.persist(lambda tx: outbox.sent(tx, item, where))
         return True
 
-    async def _hand_over(self, rule: str, url: str, title: str, body: str) -> tuple[str, bool] | None:
-        """Send once. Return None, or the error and whether it is permanent."""
+    async def _hand_over(
+        self, rule: str, url: str, title: str, body: str, facts: Mapping[str, str] | None = None
+    ) -> tuple[str, bool] | None:
+        """Send once. Return None, or the error and whether it is permanent. A command also gets `facts`."""
         secrets = self._secrets()
+        title, body = secrets.masker.text(title), secrets.masker.text(body)
         try:
-            await self._sender.send(
-                secrets.resolve(url), secrets.masker.text(title), secrets.masker.text(body)
-            )
+            if url == COMMAND:
+                message = {"rule": rule, **(facts or {}), "title": title, "body": body}
+                await run_command(self._command_of(rule), secrets, message, self._guard())
+            else:
+                await self._sender.send(secrets.resolve(url), title, body)
         except Exception as error:  # a sender can raise any error; it is logged and recorded
             known = isinstance(error, (NotifyError, ConfigError))
             text = error.message if isinstance(error, VictorError) else f"{type(error).__name__}: {error}"
@@ -297,3 +318,9 @@ class Notifier:
             log.warning("notify: %s to %s failed: %s", rule, outbox.label(url), text, exc_info=not known)
             return text, isinstance(error, VictorError) and bool(error.details.get("permanent"))
         return None
+
+    def _command_of(self, name: str) -> Binding:
+        for rule in self._rules():
+            if rule.name == name and rule.command is not None:
+                return rule.command
+        raise NotifyError(f"the rule {name} has no command any longer", permanent=True)

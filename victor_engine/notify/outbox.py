@@ -10,7 +10,7 @@ from typing import Any
 
 from victor_engine.api import ProblemInfo
 from victor_engine.clock import to_us
-from victor_engine.config.model import NotifyRule
+from victor_engine.config.model import COMMAND, NotifyRule
 from victor_engine.config.yaml_locations import place_from_text
 from victor_engine.events import EventKind
 from victor_engine.notify.messages import Message
@@ -41,7 +41,9 @@ def target_of(url: str) -> str:
 
 def label(url: str) -> str:
     """Return an address without secrets for output: the name of its secret, or its scheme."""
-    return url if url.startswith("$secret.") else url.partition("://")[0] + "://…"
+    if url == COMMAND or url.startswith("$secret."):
+        return url
+    return url.partition("://")[0] + "://…"
 
 
 def read_cursor(connection: sqlite3.Connection) -> int | None:
@@ -83,7 +85,7 @@ def plan(tx: Tx, messages: Sequence[Message]) -> int:
     planned = dropped = 0
     for message in messages:
         event = message.event
-        for url in message.rule.urls:
+        for url in message.rule.targets:
             if waiting + planned >= PENDING:
                 dropped += 1
                 continue
@@ -141,7 +143,7 @@ def failed(tx: Tx, item: Announcement, where: str, error: str, *, permanent: boo
 
 def removed_targets(connection: sqlite3.Connection, rules: Sequence[NotifyRule]) -> list[int]:
     """Return the messages to addresses that no rule has any more."""
-    known = {(rule.name, target_of(url)) for rule in rules for url in rule.urls}
+    known = {(rule.name, target_of(url)) for rule in rules for url in rule.targets}
     return [id_ for id_, *address in stored.addresses(connection) if tuple(address) not in known]
 
 
