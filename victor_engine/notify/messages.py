@@ -17,6 +17,7 @@ from victor_engine.definition.templates import render
 from victor_engine.domain.statuses import RequestStatus, RunStatus
 from victor_engine.errors import NotFoundError
 from victor_engine.events import EventKind
+from victor_engine.notify.texts import ASKED, RAN, TITLES
 from victor_engine.people.roles import GROUP, USER, Person
 from victor_engine.people.stored_request import Row, read_row
 from victor_engine.store.db import Tx, actor_from_json
@@ -62,32 +63,6 @@ ALIASES = {"question": "asked_back"}
 """Second names of occasions."""
 PROMPT_LENGTH = 2_000
 """Maximum length of the prompt in the usual body of a message, in characters."""
-
-_TITLES = {
-    "new": "{workflow}: {title}",
-    "reminder": "Reminder, {left} left: {workflow}: {title}",
-    "escalated": "Escalated to {assignees}: {workflow}: {title}",
-    "expired": "Expired ({outcome}): {workflow}: {title}",
-    "reassigned": "Assigned to {assignees}: {workflow}: {title}",
-    "question": "Question by {by} to {assignees}: {workflow}: {title}",
-    "replied": "Reply by {by}: {workflow}: {title}",
-    "answered": "{outcome} by {by}: {workflow}: {title}",
-    "withdrawn": "Withdrawn by {by}: {workflow}: {title}",
-    "sla": "Expectation not met: {workflow}",
-    "failed": "Failed: {workflow}",
-    "quarantine": "Quarantined: {workflow}",
-    "deprecated": "Started on a deprecated version: {workflow}",
-    "storage": "{title}",
-    "clock": "{title}",
-    "audit": "{title}",
-    "heartbeat": "{title}",
-}
-_ASKED = (
-    "{message}{prompt}\n\nA request of kind {kind} at {node} in run {run} on {host}, for {assignees}.\n"
-    "Deadline: {deadline}. {on_timeout}\n"
-    "victor inbox show {request}"
-)
-_RAN = "{message}Run {run} on {host}.\nvictor runs show {run}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,12 +336,12 @@ def _bare(name: str) -> str:
 
 
 def _message(rule: NotifyRule, occasion: str, event: NotifiableEvent, fields: Mapping[str, str]) -> Message:
-    usual = _ASKED if event.request_id is not None else _RAN if event.run_key is not None else "{message}"
+    usual = ASKED if event.request_id is not None else RAN if event.run_key is not None else "{message}"
     message = fields.get("message", "")
     filled = {**fields, "message": message + "\n" if message and not rule.body else message}
     if not rule.body and len(fields.get("prompt", "")) > PROMPT_LENGTH:
         filled["prompt"] = fields["prompt"][: PROMPT_LENGTH - 1] + "…"
-    title = render(rule.title or _TITLES[occasion], filled).text
+    title = render(rule.title or TITLES[occasion], filled).text
     body = render(rule.body or usual, filled).text
     return Message(rule, occasion, event, one_line(title, TITLE_LENGTH), _cut(plain(body)), event.request_id)
 
