@@ -14,15 +14,17 @@ import pytest
 
 from tests.engine.support import ME, question, until_end, workspace
 from tests.store.seed import plans
-from victor_engine.api import Answer, EventQuery, RunQuery
+from victor_engine.api import Answer, BackfillSpec, EventQuery, RunQuery
 from victor_engine.clock import FakeClock, to_us
 from victor_engine.config import load_config
 from victor_engine.domain.retention import Retention, RetentionRule
 from victor_engine.engine import Engine
-from victor_engine.engine.retention import LARGEST_STEP, STEP_SECONDS, next_size
+from victor_engine.engine.retention import INTERVAL, LARGEST_STEP, STEP_SECONDS, next_size
 from victor_engine.engine.retention_plan import SCANNED
 from victor_engine.errors import ConfigError, ConflictError
 from victor_engine.identity import acting_as
+from victor_engine.runs.evaluation_note import Memory, Note
+from victor_engine.runs.quarantine import DEATHS, FILE
 from victor_engine.store import schema
 from victor_engine.store.db import Tx
 from victor_engine.store.queries.retention import prunable
@@ -261,6 +263,96 @@ async def test_a_run_with_many_rows_goes_in_several_steps(
         assert max(steps) <= 100
         left = await engine.store.read(lambda c: c.execute("SELECT COUNT(*) FROM logs").fetchone()[0])
         assert left == 0
+
+
+async def test_ended_backfills_and_old_deployments_are_deleted(tmp_path: Path) -> None:
+    flow = """
+        workflows:
+          daily:
+            schedule: {cron: "0 0 * * *", catchup: latest}
+            nodes: [{id: a, type: transform, transform: "a = 1"}]
+        """
+    files = {"victor.yaml": "scheduler: {history_retention_days: 30}\n", "w.yaml": flow}
+    root, clock = workspace(tmp_path, files), FakeClock(START)
+    async with engine_at(root, clock) as engine:
+        (schedule,) = await engine.schedules()
+
+        async def fill(first: int, last: int) -> int:
+            days = BackfillSpec(
+                schedule.id,
+                datetime(2025, 12, first, tzinfo=UTC),
+                datetime(2025, 12, last, tzinfo=UTC),
+                concurrency=5,
+            )
+            found = await engine.start_backfill(days)
+            async with asyncio.timeout(60):
+                while (await engine.backfills())[0].status != "finished":
+                    await clock.advance(1)
+            return found.id
+
+        await fill(1, 4)
+        newest = await fill(11, 14)
+        for number in (2, 3, 4):
+            (root / "w.yaml").write_text(flow.replace("a = 1", f"a = {number}"))
+            await engine.reload()
+        plan = await engine.plan_deployment(undo=True)
+        await engine.deploy(plan.plan, undo=True)
+        assert [(each.number, each.undoes) for each in await engine.deployments()] == [
+            (5, 4), (4, None), (3, None), (2, None), (1, None),
+        ]  # fmt: skip
+        await engine.confirm_retention((await engine.retention()).digest)
+
+        last = (await engine.engine()).last_event
+        clock.set_wall(clock.now() + timedelta(days=40))
+        await clock.advance(INTERVAL)
+        await pruned(engine, clock, last)
+        assert [each.id for each in await engine.backfills()] == [newest]
+        fires = await engine.store.read(
+            lambda c: c.execute("SELECT DISTINCT backfill_id FROM backfill_fires").fetchall()
+        )
+        assert fires == [(newest,)]
+        assert [each.number for each in await engine.deployments()] == [5, 4, 3], "3 can be undone"
+        plan = await engine.plan_deployment(undo=True)
+        assert (await engine.deploy(plan.plan, undo=True)).undoes == 3
+        assert (await engine.verify_audit(None)).intact
+
+
+async def test_a_quarantined_run_is_never_deleted(tmp_path: Path) -> None:
+    files = {
+        "victor.yaml": "scheduler: {history_retention_days: 30}\n",
+        "w.yaml": """
+            workflows:
+              wait:
+                nodes: [{id: w, type: wait, file: ready}]
+              kept:
+                nodes: [{id: a, type: transform, transform: "a = 1"}]
+            """,
+    }
+    root, clock = workspace(tmp_path, files), FakeClock(START)
+    async with engine_at(root, clock) as engine:
+        held, waits = [(await engine.start_run("wait")).id for _ in range(2)]
+        async with asyncio.timeout(60):
+            while {(await engine.run(run)).run.status for run in (held, waits)} != {"waiting"}:
+                await asyncio.sleep(0)
+        key = await engine.store.read(lambda c: c.execute("SELECT MIN(key) FROM runs").fetchone()[0])
+    for _ in range(DEATHS):
+        memory = Memory(root / ".state" / FILE)
+        memory.write(Note(key))
+        memory.close()
+        async with engine_at(root, clock):
+            pass
+    async with engine_at(root, clock) as engine:
+        assert (await engine.run(held)).run.quarantine
+        await engine.cancel_run(waits)
+        for _ in range(2):
+            await until_end(engine, (await engine.start_run("kept")).id)
+        await engine.confirm_retention((await engine.retention()).digest)
+        last = (await engine.engine()).last_event
+        clock.set_wall(clock.now() + timedelta(days=400))
+        await clock.advance(INTERVAL)
+        await pruned(engine, clock, last)
+        assert waits not in await runs_of(engine)
+        assert (await engine.run(held)).run.quarantine
 
 
 def test_a_check_of_many_runs_reads_these_runs_alone() -> None:

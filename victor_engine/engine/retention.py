@@ -76,7 +76,8 @@ class HistoryPruner:
             return Pruned()
         now = self._clock.now()
         runs = await self._runs(rules, now)
-        rows = runs.rows + await self._fires(rules, now) + await self._events(rules, now)
+        rows = runs.rows + await self._fires(rules, now) + await self._backfills(rules, now)
+        rows += await self._events(rules, now) + await self._deployments(rules, now)
         if runs.runs or rows:
             await self._step(repository.record_pruned, runs.runs, rows)
         await self._audit(rules, now)
@@ -108,6 +109,32 @@ class HistoryPruner:
                 rows += await self._step(
                     repository.prune_fires, [fire.id for fire in old], [fire.schedule_id for fire in old]
                 )
+        return rows
+
+    async def _backfills(self, rules: Retention, now: datetime) -> int:
+        """Delete the backfills without a run that ended longer ago than the runs of their workflow may have."""
+        rows, after = 0, 0
+        while ended := await self._reader.read(
+            stored.old_backfills, after, to_us(now) - LEAST_AGE_US, LARGEST_STEP
+        ):
+            after = ended[-1].id
+            for backfill in ended:
+                if _is_old(rules.longest_days(backfill.workflow), backfill.finished_at, now):
+                    rows += await self._all(repository.prune_backfill, backfill)
+        return rows
+
+    async def _deployments(self, rules: Retention, now: datetime) -> int:
+        """Delete the deployments that are older than any run may be, except those that an undo needs."""
+        days = rules.longest_days()
+        if days is None:
+            return 0
+        return await self._all(repository.prune_deployments, to_us(now) - days * DAY_US)
+
+    async def _all(self, change: Callable[[Tx, Any, int], int], which: Any) -> int:
+        """Repeat a step that deletes a limited number of rows until it deletes none, and return their number."""
+        rows = 0
+        while deleted := await self._step(change, which, LARGEST_STEP):
+            rows += deleted
         return rows
 
     async def _events(self, rules: Retention, now: datetime) -> int:

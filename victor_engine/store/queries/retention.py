@@ -123,6 +123,31 @@ def old_fires(connection: sqlite3.Connection, after: int, before: int, limit: in
     return [OldFire(*row) for row in rows]
 
 
+class OldBackfill(NamedTuple):
+    """A backfill that has ended, without a stored run."""
+
+    id: int
+    schedule_id: str
+    workflow: str
+    finished_at: int
+
+
+_ENDED_BACKFILL = (
+    "status NOT IN ('running', 'paused') AND finished_at < ? AND id < (SELECT MAX(id) FROM backfills)"
+    " AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.backfill_id = backfills.id)"
+)
+
+
+def old_backfills(source: Source, after: int, before: int, limit: int) -> list[OldBackfill]:
+    """Return the next backfills that ended before an instant and have no stored run, except the newest."""
+    rows = source.execute(
+        "SELECT id, schedule_id, workflow, finished_at FROM backfills"
+        f" WHERE id > ? AND {_ENDED_BACKFILL} ORDER BY id LIMIT ?",
+        (after, before, limit),
+    )
+    return [OldBackfill(*row) for row in rows]
+
+
 def old_events(
     connection: sqlite3.Connection, after: tuple[int, int], before: int, limit: int
 ) -> tuple[tuple[int, int] | None, list[int]]:

@@ -11,8 +11,8 @@ from victor_engine.store.audit_chain import BEGUN
 from victor_engine.store.locks import Root
 from victor_engine.store.queries.audit import decision_condition
 from victor_engine.store.queries.ids import Source
-from victor_engine.store.queries.retention import prunable
-from victor_engine.store.repositories import audit, meta
+from victor_engine.store.queries.retention import OldBackfill, old_backfills, prunable
+from victor_engine.store.repositories import audit, deployments, meta
 from victor_engine.store.transaction import Tx
 
 
@@ -117,6 +117,42 @@ def prune_fires(tx: Tx, ids: Sequence[int], schedules: Sequence[str]) -> int:
         f"DELETE FROM fires WHERE id IN ({marks}) AND run_key IS NULL"
         " AND id < (SELECT MAX(g.id) FROM fires g WHERE g.schedule_id = fires.schedule_id)",
         list(ids),
+    ).rowcount
+
+
+def prune_backfill(tx: Tx, backfill: OldBackfill, limit: int) -> int:
+    """Delete at most `limit` fires of an old backfill, and the backfill with the last of them.
+
+    Return the number of deleted rows; 0 if the backfill does not exist or has a stored run.
+    """
+    tx.lock(Root.SCHEDULE, backfill.schedule_id)
+    if backfill not in old_backfills(tx, backfill.id - 1, backfill.finished_at + 1, 1):
+        return 0
+    fires = tx.execute(
+        "DELETE FROM backfill_fires WHERE backfill_id = ?1 AND number IN"
+        " (SELECT number FROM backfill_fires WHERE backfill_id = ?1 ORDER BY number LIMIT ?2)",
+        (backfill.id, limit),
+    ).rowcount
+    if fires == limit:
+        return fires
+    return fires + tx.execute("DELETE FROM backfills WHERE id = ?", (backfill.id,)).rowcount
+
+
+def prune_deployments(tx: Tx, before: int, limit: int) -> int:
+    """Delete at most `limit` deployments from before an instant, newest first, and return their number.
+
+    The deployment that an undo would revert stays, with all later ones, and so do those that a kept undo names.
+    """
+    undoable = deployments.to_undo(tx)
+    if undoable is not None:
+        end = undoable.info.number
+    else:
+        (end,) = tx.execute("SELECT COALESCE(MAX(number), 0) FROM deployments").fetchone()
+    return tx.execute(
+        "DELETE FROM deployments WHERE number IN (SELECT number FROM deployments WHERE at < ?1 AND number < ?2"
+        " AND number NOT IN (SELECT undoes FROM deployments WHERE undoes IS NOT NULL AND (at >= ?1 OR number >= ?2))"
+        " ORDER BY number DESC LIMIT ?3)",
+        (before, end, limit),
     ).rowcount
 
 
