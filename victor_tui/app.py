@@ -28,7 +28,7 @@ from victor_engine.errors import PermissionDeniedError, VictorError
 from victor_engine.identity import user_name
 from victor_tui.app_context import Console
 from victor_tui.attention import Announcer
-from victor_tui.config import console_settings, theme_name
+from victor_tui.config import console_settings
 from victor_tui.dialogs.shared import SharedDialogs
 from victor_tui.engine_actions import EngineActions
 from victor_tui.exit_signals import install_signals
@@ -58,7 +58,6 @@ from victor_tui.textual_compat import (
     persistent_driver,
     prepared_mode,
 )
-from victor_tui.theme import THEMES
 from victor_tui.widgets.header import HeaderBar
 
 if TYPE_CHECKING:
@@ -146,6 +145,7 @@ class VictorApp(Console):
             clock=clock,
             zone=zone,
             interval=interval,
+            theme=theme,
         )
         self._allow_start = allow_start
         self.stylesheet = CachedStylesheet(variables=self.get_css_variables())
@@ -160,9 +160,6 @@ class VictorApp(Console):
         self._keys: GlobalKeys | None = None
         self._feeding: Worker[None] | None = None
         self._signals: Signals | None = None
-        for each in THEMES:
-            self.register_theme(each)
-        self.theme = theme or theme_name(os.environ)
         add_line_filter(self, ControlCharacterFilter())
 
     def get_driver_class(self) -> type[Driver]:
@@ -171,6 +168,7 @@ class VictorApp(Console):
     # --- lifecycle ----------------------------------------------------------------------------
 
     def on_mount(self) -> None:
+        self.themes.start()
         if not self.is_headless:
             self._signals = install_signals(self)
         self.app_resume_signal.subscribe(
@@ -230,21 +228,22 @@ class VictorApp(Console):
             kind = "daemon" if engine.mode == "daemon" else "engine"
             where = f"Attached to the {kind} of {engine.engine_user}: process {engine.pid}, socket {engine.socket}."
             self.notify(clean(where), markup=False)
-        if not self.is_headless:
-            self._detect_terminal(Path(engine.workspace))
+        self._read_settings(Path(engine.workspace))
         if not engine.trusted:
             self.run_worker(self._engine.ask_for_trust(), group="dialog")
         self.run_worker(delete_decided(message.port, engine), group="drafts", exclusive=True)
 
-    @work(group="terminal", exclusive=True)
-    async def _detect_terminal(self, workspace: Path) -> None:
-        """Read the notification setting in a thread, and detect the notifications of the terminal."""
+    @work(group="settings", exclusive=True)
+    async def _read_settings(self, workspace: Path) -> None:
+        """Read the settings in a thread, show the theme, and detect the notifications of the terminal."""
         try:
-            setting = (await asyncio.to_thread(console_settings, workspace)).notify
+            settings = await asyncio.to_thread(console_settings, workspace)
         except VictorError as error:
             self.report(error)
             return
-        await self.announcer.detect_terminal(setting, os.environ)
+        self.themes.configure(settings.theme)
+        if not self.is_headless:
+            await self.announcer.detect_terminal(settings.notify, os.environ)
 
     def on_lost(self, message: Lost) -> None:
         retry = "" if message.retry_in is None else f" · retry in {message.retry_in:g} s"

@@ -38,6 +38,7 @@ from victor_tui.key_queue import KeyQueueApp
 from victor_tui.screen_lifecycle import ManagedScreen
 from victor_tui.text import clean
 from victor_tui.textual_compat import always_fired
+from victor_tui.themes.choice import ThemeChoice
 
 T = TypeVar("T")
 Forwarding = Literal["reassign", "delegate", "push_back", "say"]
@@ -118,8 +119,10 @@ class Console(KeyQueueApp[str]):
         clock: Clock | None = None,
         zone: tzinfo | None = None,
         interval: float = INTERVAL,
+        theme: str | None = None,
     ) -> None:
         super().__init__()
+        self.themes = ThemeChoice(self, theme)
         self.clock: Clock = clock or SystemClock()
         self.zone = zone
         """The display time zone; None is the zone of the machine."""

@@ -13,11 +13,8 @@ if TYPE_CHECKING:
 def theme_name(env: Mapping[str, str]) -> str:
     """Return `victor-dark` for a terminal with 256 colours or more, and `victor-ansi` for 16 colours.
 
-    `VICTOR_THEME` has priority. SSH usually drops `COLORTERM`, so `TERM` is used too.
+    SSH usually drops `COLORTERM`, so `TERM` is used too.
     """
-    chosen = env.get("VICTOR_THEME", "").strip()
-    if chosen:
-        return {"dark": "victor-dark", "ansi": "victor-ansi"}.get(chosen, chosen)
     if env.get("COLORTERM", "").lower() in ("truecolor", "24bit"):
         return "victor-dark"
     term = env.get("TERM", "")

@@ -20,7 +20,7 @@ from textual.cache import LRUCache
 from textual.css.stylesheet import Stylesheet
 from textual.dom import DOMNode
 from textual.driver import Driver
-from textual.filter import LineFilter
+from textual.filter import LineFilter, Monochrome, NoColor
 from textual.notifications import Notification
 from textual.screen import Screen
 from textual.strip import Strip
@@ -158,6 +158,11 @@ class GutterOptionList(OptionList):
 def add_line_filter(app: App[Any], line_filter: LineFilter) -> None:
     """Apply `line_filter` to every line that `app` draws, after Textual's own filters."""
     app._filters.append(line_filter)
+
+
+def remove_colours(app: App[Any]) -> None:
+    """Draw without colours and backgrounds where Textual would draw in shades of grey."""
+    app._filters[:] = [NoColor() if isinstance(each, Monochrome) else each for each in app._filters]
 
 
 def always_fired(timer: Timer) -> Timer:

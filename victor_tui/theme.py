@@ -1,89 +1,21 @@
-"""Colours and marks: a dark theme, a theme for 16 colours, and a glyph and word for every status.
+"""The marks of states: a glyph, a word and a colour role for every status, and the palette of a theme.
 
-Each status has a glyph and a word, so that the screens are readable without colours: under `NO_COLOR`, in 16
-colours, and for users who see colours differently.
+This is the only place that maps a state to its glyph and colour. Each status has a glyph and a word, so that the
+screens are readable without colours: under `NO_COLOR`, in 16 colours, and for users who see colours differently.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from rich.style import Style
-from textual.theme import BUILTIN_THEMES, Theme
+from textual.theme import BUILTIN_THEMES
 
-DARK = Theme(
-    name="victor-dark",
-    primary="#6cb2f5",
-    secondary="#8793a6",
-    accent="#c7a5f7",
-    success="#6fc48f",
-    warning="#e3b562",
-    error="#f2777f",
-    foreground="#d4dbe6",
-    background="#10141b",
-    surface="#151a23",
-    panel="#1d2430",
-    dark=True,
-    variables={
-        "border": "#2b3546",
-        "border-blurred": "#2b3546",
-        "scrollbar": "#2b3546",
-        "scrollbar-hover": "#3a475d",
-        "scrollbar-active": "#6cb2f5",
-        "scrollbar-background": "#151a23",
-        "scrollbar-background-hover": "#151a23",
-        "scrollbar-background-active": "#151a23",
-        "scrollbar-corner-color": "#151a23",
-        "footer-background": "#151a23",
-        "footer-key-foreground": "#6cb2f5",
-        "footer-description-foreground": "#97a2b4",
-        "block-cursor-background": "#24405f",
-        "block-cursor-foreground": "#f2f6fc",
-        "input-selection-background": "#24405f",
-    },
-)
-ANSI = Theme(
-    name="victor-ansi",
-    ansi=True,
-    primary="ansi_bright_blue",
-    secondary="ansi_cyan",
-    accent="ansi_magenta",
-    success="ansi_green",
-    warning="ansi_yellow",
-    error="ansi_bright_red",
-    foreground="ansi_default",
-    background="ansi_default",
-    surface="ansi_default",
-    panel="ansi_default",
-    boost="ansi_default",
-    dark=True,
-    variables={
-        **BUILTIN_THEMES["ansi-dark"].variables,
-        "border": "ansi_bright_black",
-        "border-blurred": "ansi_bright_black",
-        "footer-background": "ansi_default",
-        "footer-foreground": "ansi_default",
-        "footer-key-foreground": "ansi_bright_blue",
-        "footer-key-background": "ansi_default",
-        "footer-description-foreground": "ansi_default",
-        "footer-description-background": "ansi_default",
-        "footer-item-background": "ansi_default",
-        "block-cursor-foreground": "ansi_black",
-        "block-cursor-background": "ansi_white",
-        "input-cursor-background": "ansi_white",
-        "input-cursor-foreground": "ansi_black",
-        "input-selection-background": "ansi_bright_blue",
-        "input-selection-foreground": "ansi_black",
-        "scrollbar": "ansi_bright_black",
-        "scrollbar-background": "ansi_default",
-    },
-)
-THEMES = (DARK, ANSI)
+from victor_tui.themes.catalog import ANSI, BUILT_IN, DARK, LIGHT, MONO
+from victor_tui.themes.roles import Look, Palette, Tone
 
-Tone = str
-"""The meaning of a colour: ok, busy, wait, warn, bad, dim, head, key or plain."""
+__all__ = ["DARK", "MONO", "NO_TONES", "Look", "Mark", "Palette", "Tone", "look_for", "palette_for"]
 
 
 class Mark(NamedTuple):
@@ -141,71 +73,65 @@ KIND_MARKS: Mapping[str, Mark] = {
 UNKNOWN = Mark("?", "unknown", "dim")
 
 
+_looks: dict[str, Look] = {look.name: look for look in (*BUILT_IN, MONO)}
+_glyphs: dict[str, str] = {}
+
+
+def register(look: Look) -> None:
+    """Add a theme, or replace the theme of its name."""
+    _looks[look.name] = look
+
+
+def show_glyphs(theme_name: str) -> None:
+    """Use the glyphs of a theme. A process has one terminal, so all of its marks use them."""
+    _glyphs.clear()
+    _glyphs.update(look_for(theme_name).glyphs)
+
+
+def _shown(mark: Mark) -> Mark:
+    glyph = _glyphs.get(mark.word)
+    return mark if glyph is None else mark._replace(glyph=glyph)
+
+
 def run_mark(status: str) -> Mark:
-    return RUN_MARKS.get(status, UNKNOWN._replace(word=status))
+    return _shown(RUN_MARKS.get(status, UNKNOWN._replace(word=status)))
 
 
 def node_mark(status: str) -> Mark:
-    return NODE_MARKS.get(status, UNKNOWN._replace(word=status))
+    return _shown(NODE_MARKS.get(status, UNKNOWN._replace(word=status)))
 
 
 def fire_mark(outcome: str) -> Mark:
-    return FIRE_MARKS.get(outcome, UNKNOWN._replace(word=outcome))
+    return _shown(FIRE_MARKS.get(outcome, UNKNOWN._replace(word=outcome)))
 
 
 def kind_mark(kind: str) -> Mark:
-    return KIND_MARKS.get(kind, UNKNOWN._replace(word=kind))
+    return _shown(KIND_MARKS.get(kind, UNKNOWN._replace(word=kind)))
 
 
-@dataclass(frozen=True)
-class Palette:
-    """The Rich styles of widgets that draw line by line."""
+def stuck_mark() -> Mark:
+    return _shown(STUCK_MARK)
 
-    tones: Mapping[Tone, Style]
-    cursor: Style
-    cursor_blurred: Style
-    header: Style
-    cursor_tones: bool = True
-    """Whether cells keep their tones under the cursor. Reversed tones would look like patches."""
 
-    def style(self, tone: Tone) -> Style:
-        return self.tones.get(tone, Style.null())
+def state_words() -> tuple[str, ...]:
+    """Return the words of all states: the names under which a theme can give glyphs."""
+    tables = (RUN_MARKS, NODE_MARKS, FIRE_MARKS, KIND_MARKS)
+    return tuple(sorted({mark.word for table in tables for mark in table.values()} | {STUCK_MARK.word}))
+
+
+def look_for(theme_name: str) -> Look:
+    """Return the theme of a name. The themes of Textual get the roles of the dark, light or 16-colour theme."""
+    if (found := _looks.get(theme_name)) is not None:
+        return found
+    other = BUILTIN_THEMES.get(theme_name)
+    if other is None or theme_name.startswith("ansi"):
+        return ANSI if theme_name.startswith("ansi") else DARK
+    return DARK if other.dark else LIGHT
 
 
 def palette_for(theme_name: str) -> Palette:
-    """Return the palette of a theme. Other themes than those for 16 colours get the dark palette."""
-    if theme_name == ANSI.name or theme_name.startswith("ansi"):
-        return Palette(
-            tones={
-                "ok": Style(color="green"),
-                "busy": Style(color="bright_blue"),
-                "wait": Style(color="magenta"),
-                "warn": Style(color="yellow"),
-                "bad": Style(color="bright_red", bold=True),
-                "dim": Style(dim=True),
-                "head": Style(bold=True),
-                "key": Style(color="bright_blue", bold=True),
-            },
-            cursor=Style(reverse=True),
-            cursor_blurred=Style(bold=True, underline=True),
-            header=Style(bold=True, underline=True),
-            cursor_tones=False,
-        )
-    return Palette(
-        tones={
-            "ok": Style(color=DARK.success),
-            "busy": Style(color=DARK.primary),
-            "wait": Style(color=DARK.accent),
-            "warn": Style(color=DARK.warning),
-            "bad": Style(color=DARK.error, bold=True),
-            "dim": Style(color="#78849a"),
-            "head": Style(color="#f2f6fc", bold=True),
-            "key": Style(color=DARK.primary, bold=True),
-        },
-        cursor=Style(bgcolor="#24405f"),
-        cursor_blurred=Style(bgcolor="#1d2736"),
-        header=Style(color="#97a2b4", bgcolor="#1d2430"),
-    )
+    """Return the palette of a theme."""
+    return look_for(theme_name).palette
 
 
 NO_TONES = Palette({}, Style.null(), Style.null(), Style.null())

@@ -110,6 +110,7 @@ EFFECTS.update(
         "hitl.default_timeout": "people/test_checks.py::test_what_the_configuration_gives_to_every_question",
         "hitl.allow_self_approval": "process/test_gate.py::test_four_eyes_forbid_a_yes_of_the_asker",
         "console.notify": "tui/test_announcing.py::test_the_setting_comes_from_the_workspace",
+        "console.theme": "tui/test_themes.py::test_the_theme_is_chosen_remembered_and_reported",
         "console.undo": "tui/test_undo.py::test_the_configuration_turns_the_undo_window_off",
         "console.claim_on_open": "tui/test_two_consoles.py::test_a_console_that_claims_on_opening_releases_what_it_leaves",
         **{

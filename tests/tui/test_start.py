@@ -57,8 +57,6 @@ def test_without_a_terminal_it_says_what_to_do(
         ({"TERM": "xterm"}, "victor-ansi"),
         ({"TERM": "linux"}, "victor-ansi"),
         ({}, "victor-ansi"),
-        ({"TERM": "xterm-256color", "VICTOR_THEME": "ansi"}, "victor-ansi"),
-        ({"VICTOR_THEME": "dark"}, "victor-dark"),
     ],
 )
 def test_the_theme_fits_the_terminal(env: dict[str, str], theme: str) -> None:

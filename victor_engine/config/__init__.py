@@ -17,6 +17,7 @@ from victor_engine.config.model import (
     TrustConfig,
 )
 from victor_engine.config.trust_list import is_trusted, trust
+from victor_engine.config.yaml_locations import Source, did_you_mean, read_yaml
 
 __all__ = [
     "Binding",
@@ -31,8 +32,11 @@ __all__ = [
     "SchedulerConfig",
     "SecretSource",
     "SocketConfig",
+    "Source",
     "TrustConfig",
+    "did_you_mean",
     "is_trusted",
     "load_config",
+    "read_yaml",
     "trust",
 ]

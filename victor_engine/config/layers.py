@@ -56,6 +56,7 @@ ROLES = ("viewer", "operator", "approver", "admin")
 MISTYPED = 0.85
 """The similarity (0 to 1) from which a custom role is reported as a misspelling of one of these."""
 CONSOLE_NOTIFY = ("auto", "osc9", "osc777", "bell", "none")
+CONSOLE_THEMES = ("auto", "dark", "light", "high-contrast", "colour-blind", "ansi", "own")
 
 _HITL = tuple(field.name for field in fields(HitlConfig))
 _CONSOLE = tuple(field.name for field in fields(ConsoleConfig))
@@ -297,6 +298,7 @@ class _Builder:
             notify=reader.one_of("notify", CONSOLE_NOTIFY, base.notify),
             undo=undo,
             claim_on_open=reader.flag("claim_on_open", base.claim_on_open),
+            theme=reader.one_of("theme", CONSOLE_THEMES, base.theme),
         )
 
     def _function(self, source: Source, key_path: Key, name: str, value: Any) -> str:

@@ -160,11 +160,13 @@ class ConsoleConfig:
     terminal is known to show one), osc9 or osc777 (desktop notifications by that sequence), bell, or none.
     `undo` is the undo window in seconds of approvals, choices and confirmations that are answered in a console,
     if their node sets none; 0 for no window. `claim_on_open` claims a request while its dialog is open.
+    `theme` is the theme of users who have not chosen one; auto follows the terminal.
     """
 
     notify: str = "auto"
     undo: float = DEFAULT_UNDO_SECONDS
     claim_on_open: bool = False
+    theme: str = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

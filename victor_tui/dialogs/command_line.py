@@ -19,7 +19,7 @@ from victor_tui.command_palette import palette_bindings
 from victor_tui.command_words import as_filter, complete_argument
 from victor_tui.dialogs.base import DialogBody, SendingDialog
 from victor_tui.keys import SCREENS, bindings
-from victor_tui.text import one_line
+from victor_tui.text import clean, one_line
 from victor_tui.widgets.filter_bar import FilterBar
 
 _SHOWN = 8
@@ -82,7 +82,7 @@ class CommandLine(SendingDialog[None]):
         self._show(self.query_one(Input).value)
 
     def _themes(self) -> list[str]:
-        return [f"theme {name}" for name in sorted(self.app.available_themes)]
+        return [f"theme {name}" for name in self.console.themes.names]
 
     def _show(self, text: str) -> None:
         found = self.completions(text)
@@ -134,11 +134,10 @@ class CommandLine(SendingDialog[None]):
         self.app.call_later(then)
 
     def _set_theme(self, name: str) -> None:
-        if name in self.app.available_themes:
-            self.app.theme = name
-            self.dismiss(None)
+        if problem := self.console.themes.choose(name):
+            self.show_error(clean(problem))
         else:
-            self.show_error(f"Themes: {', '.join(sorted(self.app.available_themes))}.")
+            self.dismiss(None)
 
     def _show_screen(self, mode: str, words: str) -> None:
         console = self.console

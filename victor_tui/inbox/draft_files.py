@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from victor_tui.user_files import user_directory
+
 MAX_BYTES = 2_000_000
 """Maximum size of a draft. A larger one is kept in memory only."""
 MAX_DRAFTS = 500
@@ -156,10 +158,4 @@ class DraftFiles:
 
 def draft_folder(environ: Mapping[str, str] | None = None) -> Path:
     """Return the directory of drafts: `$XDG_STATE_HOME/victor/drafts`, or below `~/.local/state`."""
-    env = os.environ if environ is None else environ
-    base = env.get("XDG_STATE_HOME") or ""
-    # The XDG base directory specification requires that relative paths are ignored.
-    root = (
-        Path(base) if base.startswith("/") else Path(env.get("HOME") or "~").expanduser() / ".local" / "state"
-    )
-    return root / "victor" / "drafts"
+    return user_directory("XDG_STATE_HOME", ".local/state", environ) / "drafts"

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from victor_engine.api import ACTIVE_RUN_STATUSES, RunInfo, handler_failures, handler_text, run_seconds
 from victor_tui.text import duration, short_duration
-from victor_tui.theme import STUCK_MARK, run_mark
+from victor_tui.theme import run_mark, stuck_mark
 from victor_tui.widgets.columns import Cell
 
 BAR = 5
@@ -32,7 +32,7 @@ def version_cell(run: RunInfo, now: datetime) -> Cell:
 
 
 def status_cell(run: RunInfo, now: datetime) -> Cell:
-    mark = STUCK_MARK if is_stuck(run, now) else run_mark(run.status)
+    mark = stuck_mark() if is_stuck(run, now) else run_mark(run.status)
     return mark.text, mark.tone
 
 

@@ -20,7 +20,7 @@ from victor_engine.api import (
 from victor_tui.runs.columns import active_nodes, is_late, is_stuck
 from victor_tui.runs.log_view import LogLines
 from victor_tui.text import clean, duration, full, moment, one_line, word
-from victor_tui.theme import STUCK_MARK, kind_mark, node_mark, run_mark
+from victor_tui.theme import kind_mark, node_mark, run_mark, stuck_mark
 from victor_tui.widgets.graph import toned
 
 
@@ -29,7 +29,7 @@ def head(
 ) -> Content:
     """Return at most three lines: the run, its status, and its activity, wait, error or outputs."""
     stuck, late = is_stuck(run, now), is_late(run, now)
-    mark = STUCK_MARK if stuck else run_mark(run.status)
+    mark = stuck_mark() if stuck else run_mark(run.status)
     usual = f" (usually {duration(run.typical_seconds)})" if run.typical_seconds else ""
     parts: list[tuple[str, str]] = [
         (f" {clean(run.workflow)} ", "bold"),

@@ -36,8 +36,7 @@ class FilterBar(Vertical):
     DEFAULT_CSS = """
     FilterBar { height: auto; background: $surface; }
     FilterBar .line { height: 1; padding: 0 1; }
-    FilterBar Input { width: 1fr; height: 1; border: none; padding: 0; background: $surface; }
-    FilterBar Input:focus { border: none; }
+    FilterBar Input { width: 1fr; }
     FilterBar .prompt { width: 2; color: $primary; }
     FilterBar .note { width: 1; max-width: 60%; color: $text-muted; padding: 0 0 0 1; }
     FilterBar .note.-bad { color: $text-error; }

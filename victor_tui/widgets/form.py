@@ -31,10 +31,8 @@ class Form(Vertical):
     DEFAULT_CSS = """
     Form { height: auto; }
     Form #form-fields { height: auto; }
-    Form Tick { border: none; background: $panel; padding: 0 1; height: 1; width: 100%; }
-    Form Tick:focus { border: none; padding: 0 1; }
-    Form One { max-height: 7; padding: 0 1; }
-    Form Several { padding: 0 1; }
+    Form Tick { width: 100%; }
+    Form One { max-height: 7; }
     Form .fixed { padding: 0 1; color: $text-muted; }
     Form .field-error { display: none; }
     Form #form-json { height: 14; display: none; margin-top: 1; }

@@ -1,0 +1,1 @@
+"""The themes of the console: their roles, the built-in ones, and the file of the user."""
