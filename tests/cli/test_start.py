@@ -1,4 +1,4 @@
-"""Commands that only ask an engine do not import the parts that read workflow files."""
+"""Commands that only ask an engine do not import the parts that read workflow files and stores."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import subprocess
 import sys
 
 
-def test_the_commands_of_the_inbox_start_without_the_reader_of_workflows() -> None:
-    code = "import victor_engine.cli.inbox, sys; print('\\n'.join(sys.modules))"
+def test_the_commands_of_the_inbox_start_without_the_reader_of_workflows_and_the_store() -> None:
+    code = """if True:
+        import sys
+        import victor_engine.cli.inbox, victor_engine.service.connect, victor_engine.service.client
+        print(*sys.modules)
+    """
     modules = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
@@ -17,5 +21,6 @@ def test_the_commands_of_the_inbox_start_without_the_reader_of_workflows() -> No
         "semver",
         "victor_engine.definition",
         "victor_engine.config",
+        "victor_engine.store",
         "sqlite3",
     }

@@ -22,7 +22,6 @@ from victor_engine.errors import (
 )
 from victor_engine.identity import current_actor, local_actor, user_name
 from victor_engine.service import loop_watchdog
-from victor_engine.service.daemon_settings import DaemonSettings, of_paths
 from victor_engine.service.engine_lock import EngineLock, engine_owner
 from victor_engine.service.finding import attach, how_to_start
 from victor_engine.service.paths import Paths, locate
@@ -121,6 +120,7 @@ async def open_engine(
     """
     from victor_engine.engine import Engine
     from victor_engine.service import file_watch
+    from victor_engine.service.daemon_settings import DaemonSettings, of_paths
     from victor_engine.service.listening import Listener
 
     paths.make()
@@ -273,6 +273,7 @@ async def _without_engine(paths: Paths, mode: Mode, config_file: Path | None) ->
     if mode == "embedded":
         return await open_engine(paths, config_file=config_file, fire=False, recover=False)
     from victor_engine.engine import Engine
+    from victor_engine.service.daemon_settings import DaemonSettings, of_paths
 
     paths.make()
     lock = EngineLock(paths.state_dir)
