@@ -10,7 +10,7 @@ import pytest
 
 from tests import fuzz
 from victor_engine.definition import json_schema
-from victor_engine.definition.reader import parse_duration
+from victor_engine.durations import parse_duration
 from victor_tui.filter_language import FilterError, parse_filter
 from victor_tui.inbox.filter_language import parse_inbox_filter
 

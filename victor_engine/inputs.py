@@ -1,7 +1,7 @@
 """The readers of text in forms and fields, which also read files and commands."""
 
 from victor_engine.config.yaml_locations import did_you_mean
-from victor_engine.definition.reader import parse_duration
+from victor_engine.durations import parse_duration
 from victor_engine.people.validation import validate
 from victor_engine.scheduling.declarations import spec_from_block
 from victor_engine.scheduling.natural_time import Span, parse_span

@@ -6,10 +6,11 @@ import subprocess
 import sys
 
 
-def test_the_commands_of_the_inbox_start_without_the_reader_of_workflows_and_the_store() -> None:
+def test_commands_about_requests_start_without_the_reader_of_workflows_and_the_store() -> None:
     code = """if True:
         import sys
-        import victor_engine.cli.inbox, victor_engine.service.connect, victor_engine.service.client
+        import victor_engine.cli.inbox, victor_engine.cli.ask, victor_engine.cli.gate
+        import victor_engine.service.connect, victor_engine.service.client
         print(*sys.modules)
     """
     modules = subprocess.run(

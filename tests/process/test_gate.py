@@ -20,7 +20,7 @@ from tests.process.test_ask import Script
 from tests.service.engines import daemon
 from victor_engine.cli import command_text
 from victor_engine.cli.agent_hooks import EVENTS
-from victor_engine.definition.reader import parse_duration
+from victor_engine.durations import parse_duration
 from victor_engine.identity import user_name
 
 pytestmark = pytest.mark.process

@@ -150,7 +150,7 @@ def _tokens(paths: Paths) -> TokenFile:
 
 
 def _lifetime(text: str) -> timedelta:
-    from victor_engine.definition.reader import parse_duration
+    from victor_engine.durations import parse_duration
 
     seconds = parse_duration(text)
     if seconds is None or not 0 < seconds <= LONGEST_DAYS * 86_400:

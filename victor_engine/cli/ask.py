@@ -12,7 +12,7 @@ from victor_engine import jsonio
 from victor_engine.api import Question, RequestInfo
 from victor_engine.cli.output import port_of, print_json, print_line, print_note
 from victor_engine.cli.waiting import decided, finish, report
-from victor_engine.definition.reader import parse_duration
+from victor_engine.durations import parse_duration
 from victor_engine.errors import UsageError
 
 MOST_FILE_BYTES = 1_048_576

@@ -18,7 +18,7 @@ from victor_engine.definition.model import (
     WaitNode,
     WorkflowDefinition,
 )
-from victor_engine.definition.reader import duration_text
+from victor_engine.durations import duration_text
 
 
 def reaches(definition: WorkflowDefinition, start: str) -> frozenset[str]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from victor_engine.api import ErrorInfo
 from victor_engine.definition.model import ConditionNode, SubWorkflowNode, WorkflowDefinition
-from victor_engine.definition.reader import duration_text
 from victor_engine.definition.templates import resolve_inputs, resolve_mapping
+from victor_engine.durations import duration_text
 from victor_engine.errors import NodeError
 from victor_engine.graph_walk.effects import Child, ChildEnd, Done
 from victor_engine.reserved import RUN, SECRETS, is_reserved

@@ -21,8 +21,8 @@ from victor_engine.definition.model import (
     WaitNode,
     WorkflowDefinition,
 )
-from victor_engine.definition.reader import duration_text
 from victor_engine.definition.templates import render, resolve_inputs, resolve_mapping
+from victor_engine.durations import duration_text
 from victor_engine.errors import NodeError, VictorError
 from victor_engine.graph_walk import team
 from victor_engine.graph_walk.effects import Done, Step

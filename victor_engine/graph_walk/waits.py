@@ -12,8 +12,8 @@ from victor_engine.clock import LONGEST, from_us, to_us
 from victor_engine.definition.expressions.expression import CONDITION, FunctionRegistry, check_expression
 from victor_engine.definition.model import WaitNode
 from victor_engine.definition.nodes.wait import is_wall_time
-from victor_engine.definition.reader import duration_text, parse_duration
 from victor_engine.definition.templates import resolve_text
+from victor_engine.durations import duration_text, parse_duration
 from victor_engine.errors import ExpressionError, ExpressionLimitError, NodeError
 from victor_engine.scheduling.timezones import zone_table
 from victor_engine.secretrefs import SecretText

@@ -15,8 +15,8 @@ from victor_engine.api import ChoiceInfo
 from victor_engine.config.model import HitlConfig
 from victor_engine.definition.expressions.expression import lookup
 from victor_engine.definition.model import REJECT_POLICIES, HITLNode, Node
-from victor_engine.definition.reader import parse_duration
 from victor_engine.definition.templates import as_text, render, resolve_inputs
+from victor_engine.durations import parse_duration
 from victor_engine.errors import NodeError
 from victor_engine.secretrefs import shown
 

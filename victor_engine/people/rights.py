@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from victor_engine.api import ENGINE_ACTOR, Actor
 from victor_engine.api.roles import Role, with_included
-from victor_engine.config import Config
 from victor_engine.errors import PermissionDeniedError
 from victor_engine.people.groups import Groups
 from victor_engine.people.roles import named, person
+
+if TYPE_CHECKING:
+    from victor_engine.config import Config
 
 LOOKUP_SECONDS = 10.0
 """Maximum seconds for the system to look up the groups of a user for a call."""

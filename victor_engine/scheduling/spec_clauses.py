@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from victor_engine.api import After, Expect, Period, Require, ScheduleSpec, UpstreamEnd
 from victor_engine.config.yaml_locations import did_you_mean
-from victor_engine.definition.reader import parse_duration
+from victor_engine.durations import parse_duration
 from victor_engine.errors import UsageError
 
 AFTER_KEYS = ("workflows", "require", "on", "within", "period", "take")

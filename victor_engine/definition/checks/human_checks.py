@@ -7,7 +7,8 @@ from typing import Any
 from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.definition.model import HITLNode
 from victor_engine.definition.nodes.human import outcome_key
-from victor_engine.definition.reader import Problems, Reader, duration_text
+from victor_engine.definition.reader import Problems, Reader
+from victor_engine.durations import duration_text, parse_duration
 
 YES_NO = ("approval", "confirmation", "review")
 """The kinds with the outcomes approved and rejected."""
@@ -69,8 +70,6 @@ def _check_timeout(node: HITLNode, reader: Reader, problems: Problems) -> None:
 
 
 def _check_escalation(node: HITLNode, reader: Reader, problems: Problems) -> None:
-    from victor_engine.definition.reader import parse_duration
-
     value = reader.data.get("escalation")
     if value is None:
         return

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from victor_engine.definition.model import FALLBACKS, HITL_KINDS, REJECT_POLICIES, Choice, HITLNode, Node
-from victor_engine.definition.reader import YAML_BOOLEANS, Reader, parse_duration
+from victor_engine.definition.reader import YAML_BOOLEANS, Reader
+from victor_engine.durations import parse_duration
 
 
 def read_choices(reader: Reader) -> tuple[Choice, ...]:

@@ -9,7 +9,8 @@ from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.definition import dialect_keys
 from victor_engine.definition.model import ON_RETRY, ON_WAIT_TIMEOUT, Node, SubWorkflowNode, WaitNode
 from victor_engine.definition.nodes.human import read_outcomes
-from victor_engine.definition.reader import Reader, parse_duration
+from victor_engine.definition.reader import Reader
+from victor_engine.durations import parse_duration
 
 KINDS = ("for", "seconds", "until", "file", "http")
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?")

@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from victor_engine.config.yaml_locations import Key, Source, did_you_mean, parse_yaml
-from victor_engine.definition.reader import parse_duration
+from victor_engine.durations import parse_duration
 from victor_engine.errors import UsageError
 from victor_engine.files import read_bounded, reason
 from victor_engine.scheduling.calendars.icalendar_files import Events, read_events
