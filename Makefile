@@ -77,6 +77,7 @@ proof: $(TOOLS)
 	$(BIN)/python -m tests.web.any_input --examples 100
 	$(BIN)/python -m tests.tui.test_steady_rows --presses 10000
 	$(BIN)/python -m benchmarks.retention --days 30 --keep 7
+	$(BIN)/python -m benchmarks.map_items
 
 lint: $(TOOLS)
 	$(BIN)/ruff check .
