@@ -39,7 +39,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
-        ("victor sch", {"scheduler"}),
+        ("victor sche", {"scheduler", "schema"}),
         ("victor ", set(COMMANDS)),
         ("victor db ba", {"backup"}),
         ("victor scheduler start --da", {"--daemon"}),

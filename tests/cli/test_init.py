@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 
 from victor_engine.cli.main import main
 
@@ -54,6 +57,29 @@ def test_trust_of_a_workspace_without_bindings_says_so(here: Here) -> None:
     Path("victor.yaml").write_text("{}")
     assert here("trust", "--yes") == 0
     assert "executes:\n  nothing: it has no bindings\n" in here.said
+
+
+def test_the_skeletons_name_schemas_that_exist_and_that_they_match(here: Here) -> None:
+    assert here("init") == 0
+    assert here("new", "workflow", "other") == 0
+    for name in ("victor.yaml", "workflows/hello.yaml", "workflows/other.yaml"):
+        path = Path(name)
+        line, *rest = path.read_text().splitlines()
+        target = line.removeprefix("# yaml-language-server: $schema=")
+        schema = json.loads((path.parent / target).read_text())
+        assert (
+            list(jsonschema.Draft202012Validator(schema).iter_errors(yaml.safe_load("\n".join(rest)))) == []
+        )
+    written = Path(".victor/workflow.schema.json").read_text()
+    assert here("schema") == 0
+    assert here.said == written
+    Path(".victor/workflow.schema.json").write_text("old")
+    assert here("schema", "--write") == 0
+    assert Path(".victor/workflow.schema.json").read_text() == written
+    assert here("schema", "scheduler.yaml") == 0
+    assert json.loads(here.said)["title"] == "scheduler.yaml"
+    assert here("schema", "other") == 2
+    assert here("schema", "workflow", "--write") == 2
 
 
 def test_nothing_is_replaced(here: Here) -> None:

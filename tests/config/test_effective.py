@@ -72,10 +72,10 @@ def keys() -> set[str]:
         found |= {f"{section}.{each.name}" for each in fields(model) if each.name != "defaults"}
     found |= {f"retention.{key}" for key in retention.KEYS if key != "rules"}
     found |= {f"retention.rules.{key}" for key in retention.RULE_KEYS}
-    found |= {f"notify.{key}" for key in notify._KEYS}
-    found |= {f"binding.{key}" for key in (*binding_reader.KINDS, *binding_reader._COMMON)}
-    found |= {f"binding.http.{key}" for key in binding_reader._HTTP}
-    return found | {f"binding.chat.{key}" for key in binding_reader._CHAT}
+    found |= {f"notify.{key}" for key in notify.KEYS}
+    found |= {f"binding.{key}" for key in (*binding_reader.KINDS, *binding_reader.COMMON)}
+    found |= {f"binding.http.{key}" for key in binding_reader.HTTP}
+    return found | {f"binding.chat.{key}" for key in binding_reader.CHAT}
 
 
 EFFECTS.update(

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 import yaml
 
+from tests.definition.test_workflow_keys import ALONE, with_key
+from tests.docs.guides import ROOT, blocks
 from tests.shared import SHARED
+from tests.write_workflow_keys import ACTS, rows
+from victor_engine import jsonio
 from victor_engine.definition.dialect_schema import dialect_schema, shipped_schema
+from victor_engine.definition.loader import load_text
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples/workspace/workflows").glob("*.yaml"))
+VALIDATOR = jsonschema.Draft202012Validator(dialect_schema())
 CORPUS = sorted((SHARED / "corpus").glob("*.yaml")) if SHARED else []
 
 
@@ -35,6 +43,45 @@ def _plain(value: object) -> object:
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def documented() -> Iterator[tuple[str, Any]]:
+    """Yield the complete workflow files that stand in the documents."""
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        for number, block in enumerate(blocks(page)):
+            if block.language == "yaml" and block.info != "victor.yaml":
+                value = yaml.safe_load(block.text)
+                if isinstance(value, dict) and "workflows" in value and load_text(block.text).ok:
+                    yield f"{page.name} block {number}", value
+
+
+def test_the_files_of_the_documents_match() -> None:
+    found = {name: errors(value) for name, value in documented()}
+    assert len(found) > 10
+    assert {name: faults for name, faults in found.items() if faults} == {}
+
+
+def errors(value: Any) -> list[str]:
+    return [each.message for each in VALIDATOR.iter_errors(_plain(value))]
+
+
+def near_misses() -> Iterator[tuple[str, str]]:
+    """Yield each key that acts, with its place in the table of keys, and a misspelling that the reader refuses."""
+    for place, key, treatment, _ in sorted(set(rows())):
+        if treatment == ACTS and len(key) > 3 and (place, key) != ALONE:
+            yield place, key
+
+
+@pytest.mark.parametrize("place", sorted({place for place, _ in near_misses()}))
+def test_a_misspelled_key_does_not_match(place: str) -> None:
+    for other, key in near_misses():
+        wrong = key[:-1] + key[-1] * 2
+        if other != place or place in ("test of a workflow", "member of a team"):
+            continue
+        node, more = with_key(place, wrong, 1)
+        file = {"workflows": {"w": {"nodes": [{"id": "a", **node}], **more}}}
+        assert errors(file), (place, wrong)
+        assert not load_text(jsonio.dumps_text(file)).ok, (place, wrong)
 
 
 def test_a_node_without_a_known_type_does_not_match() -> None:

@@ -27,7 +27,7 @@ def names(model: type) -> list[str]:
 
 KEYS: dict[str, list[Iterable[str]]] = {
     "bindings": [
-        binding_reader.KINDS, binding_reader._COMMON, binding_reader._HTTP, binding_reader._CHAT,
+        binding_reader.KINDS, binding_reader.COMMON, binding_reader.HTTP, binding_reader.CHAT,
     ],
     "configuration": [
         SECTIONS, names(SchedulerConfig), names(ScheduleDefaults), names(HitlConfig), names(ConsoleConfig),
@@ -37,7 +37,7 @@ KEYS: dict[str, list[Iterable[str]]] = {
         dialect_keys.BREAKER, dialect_keys.MEMBER, dialect_keys.WAIT_HTTP, dialect_keys.TEST,
         *(keys for kind, keys in dialect_keys.BY_TYPE.items() if kind != "hitl"),
     ],
-    "people": [dialect_keys.BY_TYPE["hitl"], notify._KEYS],
+    "people": [dialect_keys.BY_TYPE["hitl"], notify.KEYS],
     "scheduling": [declarations.KEYS, spec_clauses.AFTER_KEYS, spec_clauses.EXPECT_KEYS],
     "versions": [migration_reader._BLOCK_KEYS],
 }  # fmt: skip

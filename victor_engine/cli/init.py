@@ -9,6 +9,7 @@ import click
 
 from victor_engine.cli import skeletons
 from victor_engine.cli.output import print_line
+from victor_engine.cli.schema import DIRECTORY, schema_line, write_schemas
 from victor_engine.errors import ConflictError, NotFoundError, UsageError
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
@@ -18,7 +19,10 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 @click.argument("directory", default=".", type=click.Path(file_okay=False, path_type=Path))
 def init(directory: Path) -> None:
     """Write a workspace with one workflow into DIRECTORY (default: the current one)."""
-    files = {"victor.yaml": skeletons.CONFIGURATION, "workflows/hello.yaml": skeletons.HELLO}
+    files = {
+        "victor.yaml": schema_line("victor.yaml") + skeletons.CONFIGURATION,
+        "workflows/hello.yaml": schema_line("workflow", "../") + skeletons.HELLO,
+    }
     for name in files:
         if (directory / name).exists():
             raise ConflictError(f"{directory / name} exists already, and no file is replaced")
@@ -27,6 +31,8 @@ def init(directory: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
         print_line(f"written: {path}")
+    write_schemas(directory)
+    print_line(f"written: {directory / DIRECTORY} (schemas for editors)")
     option = "" if directory == Path(".") else f" --workspace {directory}"
     print_line("Next, allow the engine to execute its commands, run the workflow, and open the console:")
     for command in (f"victor{option} trust", f"victor{option} run hello", f"victor-tui{option}"):
@@ -49,7 +55,8 @@ def workflow(ctx: click.Context, name: str) -> None:
     if path.exists():
         raise ConflictError(f"{path} exists already, and no file is replaced")
     path.parent.mkdir(exist_ok=True)
-    path.write_text(skeletons.WORKFLOW.format(name=name), "utf-8")
+    write_schemas(path.parent.parent)
+    path.write_text(schema_line("workflow", "../") + skeletons.WORKFLOW.format(name=name), "utf-8")
     print_line(f"written: {path}")
 
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "mcp": ("victor_engine.cli.mcp_server", "mcp", "Serve tools for an AI agent (Model Context Protocol)."),
     "api": ("victor_engine.cli.api", "api", "Serve the engine over HTTP for programs; manage their tokens."),
     "validate": ("victor_engine.cli.validate", "validate", "Check workflow files."),
+    "schema": ("victor_engine.cli.schema", "schema", "Print the JSON Schemas of the files, for editors."),
     "test": ("victor_engine.cli.workflow_tests", "test", "Run the tests of workflow files."),
     "inbox": ("victor_engine.cli.inbox", "inbox", "List and answer requests to people."),
     "plan": ("victor_engine.cli.deploy", "plan", "Compare the files with the versions in force."),

@@ -16,20 +16,20 @@ from victor_engine.config.yaml_locations import Key, Source
 from victor_engine.secretrefs import secret_names
 
 KINDS: tuple[BindingKind, ...] = ("command", "python", "http", "chat")
-_COMMON = (
+COMMON = (
     "env", "inherit_env", "cwd", "timeout", "grace", "state", "description", "parameters", "result", "result_schema",
     "encoding",
 )  # fmt: skip
-_HTTP = ("url", "method", "headers", "body", "timeout", "redirects")
-_CHAT = (
+HTTP = ("url", "method", "headers", "body", "timeout", "redirects")
+CHAT = (
     "base_url", "model", "api_key_env", "api_key_file", "stream", "headers", "system", "options",
     "input_cost", "output_cost", "allow_empty",
 )  # fmt: skip
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _URL = re.compile(r"https?://[^\s/]+\S*")
-_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
-_RESULTS: tuple[ResultKind, ...] = ("json", "text", "lines")
-_REDIRECTS: tuple[Redirects, ...] = ("fail", "follow", "accept")
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
+RESULTS: tuple[ResultKind, ...] = ("json", "text", "lines")
+REDIRECTS: tuple[Redirects, ...] = ("fail", "follow", "accept")
 _REMEDY = "Write one of: command: [./program], python: package.module:function, http: {url: …}, chat: {…}"
 
 
@@ -41,7 +41,7 @@ def read_binding(
     if not isinstance(data, Mapping):
         raise source.fail(key_path, f"{what} must be a mapping, not {kind_of(data)}", _REMEDY)
     reader = Reader(source, key_path, data, what)
-    reader.only((*KINDS, *_COMMON))
+    reader.only((*KINDS, *COMMON))
     kinds = [kind for kind in KINDS if kind in data]
     if len(kinds) != 1:
         given = "has none of them" if not kinds else f"has {' and '.join(kinds)}"
@@ -158,7 +158,7 @@ def _read_result(reader: Reader, kind: BindingKind) -> ResultKind:
             f"{reader.what}: a function returns its value, so result has no meaning",
             "Remove result",
         )
-    return cast(ResultKind, reader.one_of("result", _RESULTS, ""))
+    return cast(ResultKind, reader.one_of("result", RESULTS, ""))
 
 
 def _read_result_schema(reader: Reader, kind: BindingKind) -> Mapping[str, Any] | None:
@@ -247,22 +247,22 @@ def _read_http(reader: Reader) -> HttpTarget:
         {"url": value} if isinstance(value, str) else value,
         reader.what,
     )
-    inner.only(_HTTP)
+    inner.only(HTTP)
     if "url" not in inner.data:
         raise reader.fail("http", f"{reader.what}: http needs a url", "Write: http: {url: https://…}")
     method = inner.text("method", "POST").upper()
-    if method not in _METHODS:
+    if method not in METHODS:
         raise inner.fail(
             "method",
             f"{reader.what}: the method cannot be {method!r}",
-            f"Possible here: {', '.join(_METHODS)}",
+            f"Possible here: {', '.join(METHODS)}",
         )
     return HttpTarget(
         url=_read_url(inner, "url"),
         method=method,
         headers=inner.text_map("headers"),
         body=inner.data.get("body"),
-        redirects=cast(Redirects, inner.one_of("redirects", _REDIRECTS, "fail")),
+        redirects=cast(Redirects, inner.one_of("redirects", REDIRECTS, "fail")),
     )
 
 
@@ -274,7 +274,7 @@ def _read_chat(reader: Reader, workspace: Path) -> ChatTarget:
             f"{reader.what}: a file of the workspace must not contain a key",
             "Write api_key_env: NAME, or api_key_file: PATH",
         )
-    inner.only(_CHAT)
+    inner.only(CHAT)
     for needed in ("base_url", "model"):
         if not inner.text(needed):
             raise reader.fail("chat", f"{reader.what}: chat needs {needed}")

@@ -40,7 +40,7 @@ FIELDS = (
 )  # fmt: skip
 """The placeholders, in braces, that `title` and `body` of a rule may contain."""
 
-_KEYS = ("name", "on", "workflows", "assignees", "urls", "command", "env", "title", "body")
+KEYS = ("name", "on", "workflows", "assignees", "urls", "command", "env", "title", "body")
 _FIELD = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+|\$secret\.[A-Za-z_][A-Za-z0-9_-]*")
 _EXAMPLE = "Write: notify: [{on: [new, escalated], urls: [$secret.on_call]}]"
@@ -66,7 +66,7 @@ def read_rules(source: Source, value: Any, workspace: Path) -> tuple[NotifyRule,
 
 def _read_rule(source: Source, key_path: Key, value: Any, number: int, workspace: Path) -> NotifyRule:
     reader = Reader(source, key_path, value, f"rule {number} of notify")
-    reader.only(_KEYS)
+    reader.only(KEYS)
     occasions, urls = reader.texts("on"), reader.texts("urls")
     if not occasions:
         raise source.fail(

@@ -283,3 +283,5 @@ MEMBER = frozenset(["id", "name", "role", "goal", "tools", "tool_budget"])
 MEMBER_PASSED_THROUGH = PASSED_THROUGH | {"description", "backstory", "expertise"}
 
 TOP = frozenset({"workflows", "nodes", "name", "description", "version", "metadata", "schedule", "execution"})
+TOP_PASSED_THROUGH = frozenset({"imports", "includes", "x-common"})
+"""Keys of a file with `workflows:` that the engine does not act on."""

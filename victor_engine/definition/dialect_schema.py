@@ -150,8 +150,12 @@ _TYPE_SHAPES: dict[str, dict[str, Any]] = {
 def _node(node_type: str) -> dict[str, Any]:
     known = dialect_keys.COMMON | dialect_keys.BY_TYPE[node_type]
     shapes = _SHAPES | _TYPE_SHAPES.get(node_type, {})
-    properties = {name: shapes.get(name, True) for name in sorted(known)}
-    properties["type"] = {"const": node_type}
+    properties = {
+        **dict.fromkeys(sorted(dialect_keys.PASSED_THROUGH | dialect_keys.HINTS.keys()), True),
+        **{name: shapes.get(name, True) for name in sorted(known)},
+        "type": {"const": node_type},
+        "$ref": {"type": "string"},
+    }
     required = {"agent": ["role"], "condition": ["condition"], "parallel": ["parallel_nodes"],
                 "map": ["over", "node"],
                 "transform": ["transform"], "team": ["members"], "workflow": ["workflow"],
@@ -159,7 +163,8 @@ def _node(node_type: str) -> dict[str, Any]:
     schema: dict[str, Any] = {
         "type": "object",
         "properties": properties,
-        "required": ["id", "type", *required],
+        "required": required,
+        "additionalProperties": False,
     }
     if node_type == "wait":
         schema["oneOf"] = [{"required": [kind]} for kind in ("for", "seconds", "until", "file", "http")]
@@ -283,13 +288,19 @@ _END_HANDLER: dict[str, Any] = {
 def dialect_schema() -> dict[str, Any]:
     """Return the schema of a workflow file."""
     workflow: dict[str, Any] = dict.fromkeys(
-        sorted(dialect_keys.WORKFLOW | dialect_keys.WORKFLOW_PASSED_THROUGH), True
+        sorted(dialect_keys.WORKFLOW | dialect_keys.WORKFLOW_PASSED_THROUGH | dialect_keys.HINTS.keys()), True
     )
     workflow |= {
         "nodes": {"type": ["array", "object"], "items": {"$ref": "#/$defs/node"}},
         **dict.fromkeys(dialect_keys.END_HANDLERS, _END_HANDLER),
         "schedule": SCHEDULE,
-        "execution": {"type": "object", "properties": dict.fromkeys(sorted(dialect_keys.EXECUTION), True)},
+        "execution": {
+            "type": "object",
+            "properties": dict.fromkeys(
+                sorted(dialect_keys.EXECUTION | dialect_keys.WORKFLOW_PASSED_THROUGH), True
+            ),
+            "additionalProperties": False,
+        },
         "inputs": _values(dialect_keys.INPUT, "input"),
         "outputs": _values(dialect_keys.OUTPUT, "output"),
         "migrations": {"type": "array", "items": {"type": "object"}},
@@ -298,27 +309,53 @@ def dialect_schema() -> dict[str, Any]:
         "circuit_breaker_enabled": {"type": "boolean"},
         "circuit_breaker": _BREAKER,
     }
+    types = sorted(dialect_keys.BY_TYPE)
+    top = dict.fromkeys(
+        sorted(dialect_keys.TOP | dialect_keys.WORKFLOW | dialect_keys.WORKFLOW_PASSED_THROUGH), True
+    )
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "victor workflow file",
         "type": "object",
         "properties": {
+            **top,
+            **workflow,
             "workflows": {"type": "object", "additionalProperties": {"$ref": "#/$defs/workflow"}},
-            "nodes": {"type": ["array", "object"], "items": {"$ref": "#/$defs/node"}},
+            **dict.fromkeys(dialect_keys.TOP_PASSED_THROUGH, True),
         },
         "anyOf": [{"required": ["workflows"]}, {"required": ["nodes"]}],
+        "additionalProperties": False,
         "$defs": {
-            "workflow": {"type": "object", "properties": workflow, "required": ["nodes"]},
-            "node": {
-                "anyOf": [
-                    {"type": "object", "required": ["$ref"]},
-                    {"type": "object", "required": ["id", "role"], "not": {"required": ["type"]}},
-                    *({"$ref": f"#/$defs/{node_type}_node"} for node_type in sorted(dialect_keys.BY_TYPE)),
-                ]
+            "workflow": {
+                "type": "object",
+                "properties": workflow,
+                "required": ["nodes"],
+                "additionalProperties": False,
             },
-            **{f"{node_type}_node": _node(node_type) for node_type in sorted(dialect_keys.BY_TYPE)},
+            "node": {
+                "type": "object",
+                "properties": {"id": {"type": ["string", "integer"]}, "type": {"enum": types}},
+                "anyOf": [{"required": ["$ref"]}, {"required": ["type"]}, {"required": ["role"]}],
+                "allOf": [_of_type(node_type) for node_type in types],
+            },
+            **{f"{node_type}_node": _node(node_type) for node_type in types},
         },
     }
+
+
+def _of_type(node_type: str) -> dict[str, Any]:
+    """Return the rule that a node of a type has the keys of its type. A node that `$ref` includes can lack some."""
+    own = {"properties": {"type": {"const": node_type}}, "required": ["type"], "not": {"required": ["$ref"]}}
+    if node_type == "agent":  # a node with a role and without a type is an agent
+        own = {
+            "not": {
+                "anyOf": [
+                    {"required": ["$ref"]},
+                    {"properties": {"type": {"not": {"const": "agent"}}}, "required": ["type"]},
+                ]
+            }
+        }
+    return {"if": own, "then": {"$ref": f"#/$defs/{node_type}_node"}}
 
 
 def shipped_schema() -> dict[str, Any]:

@@ -146,7 +146,7 @@ def _read_document(
             top.unknown(dialect_keys.TOP, dialect_keys.WORKFLOW_PASSED_THROUGH)
             read_nodes(top, problems, {})
         return
-    top.unknown(dialect_keys.TOP, dialect_keys.WORKFLOW_PASSED_THROUGH | {"imports", "includes", "x-common"})
+    top.unknown(dialect_keys.TOP, dialect_keys.WORKFLOW_PASSED_THROUGH | dialect_keys.TOP_PASSED_THROUGH)
     workflows = document.data.get("workflows")
     if workflows is None:
         problems.error((1, 1), "the file has neither workflows: nor nodes:", "Add a workflows: mapping")
