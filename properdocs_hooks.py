@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 _FENCE = re.compile(r"( *)```(\w*)(?: .*)?$")
+
+
+SECTIONS = {"guides": "Guides", "contributing": "Contributing"}
+"""The section of the navigation for the pages of a directory; the others belong to the reference."""
+
+
+def on_config(config: Any) -> Any:
+    """Add the pages that `nav` does not list to the end of their section."""
+    sections = {title: pages for entry in config["nav"] for title, pages in entry.items()}
+    listed = {page for pages in sections.values() for page in ([pages] if isinstance(pages, str) else pages)}
+    docs = Path(config["docs_dir"])
+    for path in sorted(docs.rglob("*.md")):
+        page = path.relative_to(docs)
+        if str(page) not in listed:
+            sections[SECTIONS.get(page.parts[0], "Reference")].append(str(page))
+    return config
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

@@ -5,33 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from tests.docs.guides import ROOT
 
 SETTINGS = ROOT / "properdocs.yml"
 LOADED = re.compile(r"<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=\"(?:https?:)?//[^\"]*\"")
-
-
-def pages(entries: list[Any]) -> Iterator[str]:
-    """Yield the pages of a part of the navigation."""
-    for entry in entries:
-        if isinstance(entry, str):
-            yield entry
-        else:
-            for value in entry.values():
-                yield from pages(value if isinstance(value, list) else [value])
-
-
-def test_the_navigation_has_each_document() -> None:
-    listed = list(pages(yaml.safe_load(SETTINGS.read_text())["nav"]))
-    stored = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
-    assert sorted(listed) == sorted(stored), "write the page into nav: of properdocs.yml"
 
 
 @pytest.mark.process

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.command_line import VICTOR
+from tests.docs.guides import ROOT, blocks
 from tests.engine.support import workspace
 from tests.process.test_ask import Script
 from tests.service.engines import daemon
@@ -31,6 +33,18 @@ FLOW = {
 }
 
 
+def documented(root: Path) -> list[str]:
+    """Return the words after `victor` that the guide writes into the settings of an agent, for a workspace."""
+    guide = ROOT / "docs" / "guides" / "ask-from-scripts.md"
+    (server,) = [
+        json.loads(block.text)["mcpServers"]["victor"]
+        for block in blocks(guide)
+        if "mcpServers" in block.text
+    ]
+    assert server["command"] == "victor"
+    return [str(root) if word == "/srv/ops" else word for word in server["args"]]
+
+
 async def test_an_agent_asks_and_follows_and_cannot_approve(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -40,7 +54,7 @@ async def test_an_agent_asks_and_follows_and_cannot_approve(
     script = Script(workspace(tmp_path, FLOW), tmp_path)
     with daemon(script.folder, script.root, script.state):
         server = client_module.StdioServerParameters(
-            command=script.words[0], args=[*script.words[1:], "mcp"], env=script.environ
+            command=VICTOR[0], args=[*VICTOR[1:], *documented(script.root)], env=script.environ
         )
         async with (
             asyncio.timeout(90),
