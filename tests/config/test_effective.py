@@ -28,6 +28,7 @@ from victor_engine.config.model import (
     ScheduleDefaults,
     SchedulerConfig,
     SocketConfig,
+    TracingConfig,
     TrustConfig,
 )
 from victor_engine.engine import Engine
@@ -43,6 +44,7 @@ GROUPED = (
     "trust",
     "metrics",
     "api",
+    "tracing",
     "retention",
     "notify",
 )
@@ -68,6 +70,7 @@ def keys() -> set[str]:
         ("trust", TrustConfig),
         ("metrics", MetricsConfig),
         ("api", ApiConfig),
+        ("tracing", TracingConfig),
     ):
         found |= {f"{section}.{each.name}" for each in fields(model) if each.name != "defaults"}
     found |= {f"retention.{key}" for key in retention.KEYS if key != "rules"}
@@ -121,6 +124,8 @@ EFFECTS.update(
         "socket.group": "service/test_shared_socket.py::test_a_group_narrows_the_socket",
         "metrics.listen": "process/test_metrics.py::test_the_metrics_of_a_daemon",
         "metrics.textfile": "process/test_metrics.py::test_the_metrics_of_a_daemon",
+        "tracing.endpoint": "process/test_tracing.py::test_a_daemon_exports_the_traces_of_runs",
+        "tracing.file": "process/test_tracing.py::test_a_daemon_exports_the_traces_of_runs",
         "trust.content": "engine/test_content_trust.py::test_a_running_engine_applies_nothing_that_is_not_trusted",
         "retention.audit_days": f"{RETENTION}::test_changed_rules_need_a_new_confirmation",
         **{

@@ -12,7 +12,7 @@ import yaml
 
 from victor_engine.config import Config, PermissionsConfig, SocketConfig, TrustConfig, load_config
 from victor_engine.config.layers import SECTIONS
-from victor_engine.config.model import ApiConfig, MetricsConfig
+from victor_engine.config.model import ApiConfig, MetricsConfig, TracingConfig
 from victor_engine.config.security import SECURITY_SETTINGS, SYSTEM_FILE
 from victor_engine.errors import ConfigError
 
@@ -21,6 +21,10 @@ EXAMPLES: dict[tuple[str, ...], tuple[Any, Any]] = {
     ("socket",): ({"path": "/run/v/s", "group": "ops"}, SocketConfig(path=Path("/run/v/s"), group="ops")),
     ("watch",): ("apply", "apply"),
     ("proxies",): (["web"], ("web",)),
+    ("tracing",): (
+        {"endpoint": "https://otlp.example.org/v1/traces", "file": "/var/log/v"},
+        TracingConfig(endpoint="https://otlp.example.org/v1/traces", file=Path("/var/log/v")),
+    ),
     ("metrics",): ({"listen": "127.0.0.1:9464"}, MetricsConfig(listen="127.0.0.1:9464")),
     ("api",): ({"listen": "127.0.0.1:9000", "rate": 5}, ApiConfig(listen="127.0.0.1:9000", rate=5)),
     ("trust",): ({"content": "pinned"}, TrustConfig(content="pinned")),
@@ -256,3 +260,9 @@ def test_the_system_fixes_the_address_of_metrics(layers: Layers) -> None:
     assert config.metrics == MetricsConfig(listen="127.0.0.1:1", textfile=Path("/x/y.prom"))
     assert config.origins["metrics.listen"].startswith(str(layers.system))
     assert "127.0.0.1:2 cannot replace 127.0.0.1:1" in config.warnings[0].message
+
+
+@pytest.mark.parametrize("settings", [{"endpoint": "127.0.0.1:4318"}, {"file": "traces"}])
+def test_receivers_of_traces(layers: Layers, settings: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match=f"tracing.{next(iter(settings))} .*Write"):
+        layers.load(user={"tracing": settings})

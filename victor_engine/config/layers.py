@@ -156,6 +156,7 @@ class _Builder:
             proxies=self.layers.proxies(),
             metrics=self.layers.metrics(),
             api=self.layers.api(),
+            tracing=self.layers.tracing(),
             hitl=self._hitl(),
             notify=self._first("notify", lambda s, value: read_rules(s, value, self.workspace)) or (),
             retention=self._retention(scheduler.history_retention_days),

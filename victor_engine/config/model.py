@@ -221,6 +221,14 @@ class ApiConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TracingConfig:
+    """The traces of a daemon: the URL of an OTLP endpoint (HTTP), and a file of JSON Lines. Empty for none."""
+
+    endpoint: str = ""
+    file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NotifyRule:
     """One rule for notifications: the occasions, the workflows and assignees, the recipients and the texts.
 
@@ -296,6 +304,7 @@ class Config:
     proxies: tuple[str, ...] = ()
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     api: ApiConfig = field(default_factory=ApiConfig)
+    tracing: TracingConfig = field(default_factory=TracingConfig)
     hitl: HitlConfig = field(default_factory=HitlConfig)
     notify: tuple[NotifyRule, ...] = ()
     retention: Retention = field(default_factory=Retention)

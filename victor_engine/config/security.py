@@ -18,15 +18,16 @@ from typing import Any
 import msgspec
 
 from victor_engine.api import ProblemInfo
-from victor_engine.config.metrics import check_listen
 from victor_engine.config.model import (
     ApiConfig,
     Config,
     MetricsConfig,
     PermissionsConfig,
     SocketConfig,
+    TracingConfig,
     TrustConfig,
 )
+from victor_engine.config.observing import check_listen, check_receivers
 from victor_engine.config.setting_readers import Reader
 from victor_engine.config.yaml_locations import Key, Source
 from victor_engine.files import reason
@@ -39,8 +40,8 @@ PERMISSION_ROLES = tuple(field.name for field in fields(PermissionsConfig))
 """The roles that `permissions` grants."""
 
 SECURITY_SETTINGS: tuple[Key, ...] = (
-    ("permissions",), ("socket",), ("trust",), ("watch",), ("api",), ("serve",), ("mcp",), ("proxies",), ("metrics",),
-    ("containers",), ("backend",),
+    ("permissions",), ("socket",), ("trust",), ("watch",), ("api",), ("serve",), ("mcp",), ("proxies",),
+    ("metrics",), ("tracing",), ("containers",), ("backend",),
 )  # fmt: skip
 """Each security setting. A name that is not a section of the configuration is reserved, and is an unknown key."""
 
@@ -127,6 +128,17 @@ class TrustedLayers:
         textfile = self._fixed(system, later, "textfile")
         return MetricsConfig(
             listen=self._fixed(system, later, "listen"), textfile=Path(textfile) if textfile else None
+        )
+
+    def tracing(self) -> TracingConfig:
+        """Return the settings of the traces."""
+        system, later = self._readers("tracing", ("endpoint", "file"))
+        for reader in (system, later):
+            if reader is not None:
+                check_receivers(reader)
+        file = self._fixed(system, later, "file")
+        return TracingConfig(
+            endpoint=self._fixed(system, later, "endpoint"), file=Path(file) if file else None
         )
 
     def trust(self) -> TrustConfig:

@@ -11,7 +11,7 @@ from victor_engine.api import EventInfo
 from victor_engine.engine import Engine
 from victor_engine.errors import VictorError
 from victor_engine.identity import current_actor, local_actor
-from victor_engine.service import heartbeat, log_rotation, metrics
+from victor_engine.service import heartbeat, log_rotation, metrics, tracing
 from victor_engine.service.connect import find, open_engine, wait_for_stop
 from victor_engine.service.memory import settle
 from victor_engine.service.service_manager import ServiceManager
@@ -44,6 +44,7 @@ async def serve(
             find(workspace, state_dir), mode="daemon", config_file=config_file, overrides=overrides
         )
         metrics.start(engine)
+        tracing.start(engine)
         background = [
             asyncio.create_task(manager.watch(engine)),
             asyncio.create_task(heartbeat.watch(engine)),

@@ -5,7 +5,6 @@ The serving thread and the writing thread share nothing with the event loop but 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import socket
@@ -21,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from victor_engine.api import ProblemInfo
-from victor_engine.config.metrics import UNIX, split_address
 from victor_engine.config.model import MetricsConfig
+from victor_engine.config.observing import UNIX, split_address
 from victor_engine.engine import Engine
+from victor_engine.service.followed import Followed
 
 if TYPE_CHECKING:
     from victor_engine.service.metric_series import MetricSeries
@@ -37,9 +37,6 @@ TEXTFILE_SECONDS = 15.0
 
 REQUEST_SECONDS = 10.0
 """Seconds after which the connection of a client is closed, so that a slow client does not keep others waiting."""
-
-FOLLOW_SECONDS = 1.0
-"""Seconds between two looks at the configuration."""
 
 
 class _Handler(WSGIRequestHandler):
@@ -184,64 +181,41 @@ def _replace(path: Path, content: bytes) -> None:
         raise
 
 
-class _Follower:
-    """Serves the metrics of an engine as its configuration says, also after a reload."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._series: MetricSeries | None = None
-        self._service: MetricsService | None = None
-        self._used = MetricsConfig()
-
-    async def follow(self) -> None:
-        try:
-            while True:
-                wanted = self._engine.workspace.config.metrics
-                if wanted != self._used:
-                    self._used = wanted
-                    await self._close()
-                    problem = await asyncio.to_thread(self._open, wanted)
-                    self._engine.files.note("metrics", problem)
-                await asyncio.sleep(FOLLOW_SECONDS)
-        finally:
-            await self._close()
-
-    def _open(self, config: MetricsConfig) -> ProblemInfo | None:
-        """Serve by a configuration. Return why that is not possible; None if it is."""
-        if config == MetricsConfig():
-            return None
-        try:
-            from victor_engine.service.metric_series import MetricSeries
-        except ImportError:
-            return ProblemInfo(
-                "error",
-                "metrics has no effect, because prometheus-client, which writes the metrics, is not installed",
-                remedy=f"Install it: {INSTALL}",
-            )
-        self._series = self._series or MetricSeries(self._engine)
-        try:
-            self._service = MetricsService(self._series, config)
-        except OSError as error:
-            message = f"the metrics cannot be served at {config.listen}: {error.strerror or error}"
-            log.error("%s", message)
-            return ProblemInfo("error", message, remedy="Write another metrics.listen")
+def _open(
+    engine: Engine, config: MetricsConfig, known: list[MetricSeries]
+) -> MetricsService | ProblemInfo | None:
+    """Serve by a configuration. The series continue when it changes: `known` holds them."""
+    if config == MetricsConfig():
         return None
-
-    async def _close(self) -> None:
-        if self._service is not None:
-            service, self._service = self._service, None
-            await asyncio.to_thread(service.close)
+    try:
+        from victor_engine.service.metric_series import MetricSeries
+    except ImportError:
+        return ProblemInfo(
+            "error",
+            "metrics has no effect, because prometheus-client, which writes the metrics, is not installed",
+            remedy=f"Install it: {INSTALL}",
+        )
+    if not known:
+        known.append(MetricSeries(engine))
+    try:
+        return MetricsService(known[0], config)
+    except OSError as error:
+        message = f"the metrics cannot be served at {config.listen}: {error.strerror or error}"
+        return ProblemInfo(
+            "error", message, remedy="Write another metrics.listen, or end the program that uses it"
+        )
 
 
 def start(engine: Engine) -> None:
     """Serve the metrics of an engine until it closes."""
-    task = asyncio.create_task(_Follower(engine).follow(), name="victor-metrics")
-
-    async def stop() -> None:
-        task.cancel()
-        await asyncio.wait([task])
-
-    engine.closers.append(stop)
+    known: list[MetricSeries] = []
+    Followed(
+        engine,
+        "metrics",
+        lambda: engine.workspace.config.metrics,
+        MetricsConfig(),
+        lambda config: _open(engine, config, known),
+    ).start()
 
 
 __all__ = ["MetricsService", "start"]

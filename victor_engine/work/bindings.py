@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from victor_engine.api import ProblemInfo
 from victor_engine.config.content import key_of
-from victor_engine.config.model import Binding, Config
+from victor_engine.config.model import Binding, Config, TracingConfig
 from victor_engine.definition.limits import NO_CONSTRAINTS, Constraints
 from victor_engine.definition.model import AgentNode, Node, TeamNode, WorkflowDefinition
 from victor_engine.errors import ConfigError, NodeError
@@ -28,6 +28,7 @@ from victor_engine.work.invokers.results import error_of
 from victor_engine.work.isolation import unenforced
 from victor_engine.work.masking import MaskedContext, masked
 from victor_engine.work.secrets import SecretStore
+from victor_engine.work.trace_context import traceparent
 from victor_engine.work.working_nodes import nodes_with_roles
 
 if TYPE_CHECKING:
@@ -213,7 +214,8 @@ class BindingTable:
         key = (binding.section, binding.name)
         if key not in self._invokers:
             self._invokers[key] = self._build(binding)
-        return BoundInvoker(self._invokers[key], binding, self.secrets, self.guard)
+        traced = self.config.tracing != TracingConfig()
+        return BoundInvoker(self._invokers[key], binding, self.secrets, self.guard, traced=traced)
 
     def _build(self, binding: Binding) -> Invoker:
         if binding.kind == "python":
@@ -244,12 +246,19 @@ class BoundInvoker:
     """An invoker that resolves secrets in its call and masks them in its output."""
 
     def __init__(
-        self, inner: Invoker, binding: Binding, secrets: SecretStore, guard: ContentGuard | None = None
+        self,
+        inner: Invoker,
+        binding: Binding,
+        secrets: SecretStore,
+        guard: ContentGuard | None = None,
+        *,
+        traced: bool = False,
     ) -> None:
         self._inner = inner
         self._binding = binding
         self._secrets = secrets
         self._guard = guard
+        self._traced = traced
 
     @property
     def description(self) -> str:
@@ -276,7 +285,10 @@ class BoundInvoker:
         await self._check_content()
         try:
             call = dataclasses.replace(
-                call, inputs=self._secrets.reveal(call.inputs), config=self._secrets.reveal(call.config)
+                call,
+                inputs=self._secrets.reveal(call.inputs),
+                config=self._secrets.reveal(call.config),
+                traceparent=self._trace(call),
             )
             result = await self._inner(call, MaskedContext(context, self._secrets))
             await check_schema(result, self._binding, self._inner.description)
@@ -285,6 +297,11 @@ class BoundInvoker:
         except Exception as error:
             raise masked(error_of(error), masker) from None
         return masker.value(result)
+
+    def _trace(self, call: NodeCall) -> str:
+        if not self._traced:
+            return ""
+        return traceparent(call.run_id, call.node_id, call.iteration, call.attempt)
 
     async def _check_content(self) -> None:
         """Raise NodeError if a file that the work executes is not trusted."""

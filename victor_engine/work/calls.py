@@ -60,6 +60,7 @@ class NodeCall:
     config: Mapping[str, Any] = field(default_factory=dict)
     timeout: float | None = None
     timeout_overridden: bool = False  # the override of an operator replaces the limit of the binding
+    traceparent: str = ""  # the context of the trace; empty if the engine exports no traces
 
     def payload(self) -> dict[str, Any]:
         """Return the JSON object that a command reads on standard input, without empty fields."""

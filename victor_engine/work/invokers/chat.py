@@ -19,6 +19,7 @@ from victor_engine.work.invokers.http import HttpClient, read_body, status_error
 from victor_engine.work.invokers.output import read_text
 from victor_engine.work.invokers.results import MAX_OUTPUT, LineSplitter, limited, time_limit, too_large
 from victor_engine.work.secrets import SecretStore, read_secret_file
+from victor_engine.work.trace_context import TRACEPARENT
 
 if TYPE_CHECKING:
     import httpx
@@ -171,6 +172,8 @@ class ChatInvoker:
             request["tools"] = [_function(name, self._tools[name]) for name in tools]
         headers = {"Content-Type": "application/json", **self._secrets.resolve(target.headers)}
         key = self._key()
+        if call.traceparent:
+            headers[TRACEPARENT] = call.traceparent
         if key:
             headers["Authorization"] = f"Bearer {key}"
         url = f"{target.base_url}/chat/completions"

@@ -29,6 +29,7 @@ from victor_engine.work.isolation import ends_with_engine, no_network
 from victor_engine.work.log_tap import LogTap
 from victor_engine.work.process import Child, Sink
 from victor_engine.work.secrets import SecretStore
+from victor_engine.work.trace_context import TRACEPARENT
 
 _LEFTOVER_GRACE = 1.0
 
@@ -156,6 +157,7 @@ def call_environ(call: NodeCall, base: Mapping[str, str]) -> dict[str, str]:
         "VICTOR_ATTEMPT": str(call.attempt),
         "VICTOR_IDEMPOTENCY_KEY": call.idempotency_key,
         **environ_of(call.instant),
+        **({TRACEPARENT.upper(): call.traceparent} if call.traceparent else {}),
     }
 
 

@@ -26,6 +26,7 @@ from victor_engine.work.invokers.results import (
 )
 from victor_engine.work.retry import requested_delay
 from victor_engine.work.secrets import SecretStore
+from victor_engine.work.trace_context import TRACEPARENT
 
 if TYPE_CHECKING:
     import httpx
@@ -116,6 +117,7 @@ class HttpInvoker:
             "Content-Type": "application/json",
             "Accept": "application/json, text/*;q=0.9, */*;q=0.1",
             "Idempotency-Key": call.idempotency_key,
+            **({TRACEPARENT: call.traceparent} if call.traceparent else {}),
         }
         headers = {**common, **self._secrets.resolve(target.headers)}
         for _ in range(MAX_REDIRECTS + 1):

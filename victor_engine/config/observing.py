@@ -1,4 +1,4 @@
-"""The address on which a daemon serves its metrics: loopback, or a Unix socket."""
+"""The addresses of metrics and traces: metrics are served on loopback or a Unix socket only."""
 
 from __future__ import annotations
 
@@ -27,6 +27,21 @@ def check_listen(reader: Reader) -> None:
         )
 
 
+def check_receivers(reader: Reader) -> None:
+    """Raise ConfigError if the receivers of traces are not usable."""
+    endpoint, file = reader.text("endpoint"), reader.text("file")
+    if endpoint and not endpoint.startswith(("http://", "https://")):
+        raise reader.fail(
+            "endpoint",
+            f"tracing.endpoint is {endpoint!r}",
+            "Write the URL of an OTLP endpoint such as http://127.0.0.1:4318/v1/traces",
+        )
+    if file and not file.startswith("/"):
+        raise reader.fail(
+            "file", "tracing.file must be absolute", "Write a path such as /var/log/victor-traces"
+        )
+
+
 def is_loopback(listen: str) -> bool:
     """Return whether an address is a loopback host and a port."""
     host, port = split_address(listen)
@@ -46,4 +61,4 @@ def split_address(listen: str) -> tuple[str, str]:
     return host.removeprefix("[").removesuffix("]"), port
 
 
-__all__ = ["UNIX", "check_listen", "is_loopback", "split_address"]
+__all__ = ["UNIX", "check_listen", "check_receivers", "is_loopback", "split_address"]
