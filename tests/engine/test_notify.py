@@ -170,6 +170,7 @@ async def test_a_command_gets_the_messages_and_its_files_need_trust(
         assert found["title"] == "flow: Ship"
         assert (found["rule"], found["occasion"]) == ("page", "new")
         assert (found["workflow"], found["node"], found["request"]) == ("flow", "gate", request.id)
+        assert found["run"] == run.id
 
         monkeypatch.setattr(ContentGuard, "refusal", lambda self, key: f"{key} changed since it was trusted")
         await engine.start_run("flow")

@@ -343,6 +343,7 @@ def _message(rule: NotifyRule, occasion: str, event: NotifiableEvent, fields: Ma
         filled["prompt"] = fields["prompt"][: PROMPT_LENGTH - 1] + "…"
     title = render(rule.title or TITLES[occasion], filled).text
     body = render(rule.body or usual, filled).text
+    body = body if rule.body else body.rstrip("\n")
     return Message(rule, occasion, event, one_line(title, TITLE_LENGTH), _cut(plain(body)), event.request_id)
 
 

@@ -36,6 +36,7 @@ from victor_engine.notify.sender import NotifyError, Sender
 from victor_engine.people.roles import GROUP, ROLE, USER, Person, person, unix_groups
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.queries import last_event
+from victor_engine.store.queries.runs import id_of
 from victor_engine.store.repositories import outbox as stored
 from victor_engine.store.repositories.outbox import Announcement
 from victor_engine.work.content_guard import ContentGuard
@@ -54,10 +55,10 @@ CLOSING_SECONDS = 5.0
 _WATCHED = frozenset(str(kind) for kind in KINDS)
 
 
-def _facts(item: Announcement) -> dict[str, str]:
+def _facts(item: Announcement, run: str | None) -> dict[str, str]:
     """Return the occasion of a stored message and its subjects, for a command."""
     facts = {
-        "occasion": item.occasion, "workflow": item.workflow, "node": item.node_id, "request": item.request_id,
+        "occasion": item.occasion, "workflow": item.workflow, "node": item.node_id, "run": run, "request": item.request_id,
     }  # fmt: skip
     return {key: value for key, value in facts.items() if value}
 
@@ -291,7 +292,9 @@ class Notifier:
             await self._store.persist(lambda tx: outbox.dropped(tx, item))
             return True
         where = outbox.label(url)
-        error = await self._hand_over(item.rule, url, item.title, item.body, _facts(item))
+        key = item.run_key
+        run = await self._store.read(lambda c: id_of(c, key)) if key is not None else None
+        error = await self._hand_over(item.rule, url, item.title, item.body, _facts(item, run))
         if error is not None:
             text, permanent = error
             await self._store.persist(lambda tx: outbox.failed(tx, item, where, text, permanent=permanent))
