@@ -117,6 +117,7 @@ async def test_the_metrics_of_a_daemon(tmp_path: Path) -> None:
             assert value(found, "victor_open_requests") == 0
             assert value(found, "victor_store_commit_seconds_count") > 0
             assert value(found, "victor_event_loop_lag_seconds_count") > 0
+            assert value(found, "victor_call_seconds_count") > 2
             assert value(found, "victor_disk_free_bytes") > 0
             assert value(found, "victor_store_bytes", file="database") > 0
             assert value(found, "process_resident_memory_bytes") > 0

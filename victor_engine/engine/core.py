@@ -38,6 +38,7 @@ from victor_engine.engine.facade import delegate
 from victor_engine.engine.feed import Broadcast
 from victor_engine.engine.file_differences import FileDifferences
 from victor_engine.engine.loaded_workspace import Workspace
+from victor_engine.engine.measures import Measures
 from victor_engine.engine.queries import Queries, StoreReader, stored_problems
 from victor_engine.engine.requests import RequestService
 from victor_engine.engine.run_mover import RunMover
@@ -120,7 +121,7 @@ class Engine(Port):
         self.on_closed: Callable[[], None] | None = None
         self.alive: Callable[[], bool] = lambda: True
         """Returns whether the event loop makes turns, in any thread. A watchdog sets it."""
-        self.on_lag: Callable[[float], None] = lambda seconds: None
+        self.measures = Measures()
         self.deployment: DeploymentInfo | None = None
         """The deployment of the start; None if it changed nothing."""
         self.socket_problems: tuple[ProblemInfo, ...] = ()

@@ -36,6 +36,7 @@ class Listener:
         self._records: list[Path] = []
         guard = Guard(engine, engine.rights, engine.clock, lambda: engine.workspace.assignees)
         self._server = PortServer(engine, paths.socket_path, engine.clock, gate=guard)
+        self._server.on_call = lambda seconds: engine.measures.call(seconds)
 
     async def start(self) -> None:
         """Listen. Raise ConfigError if the configured socket cannot be used."""

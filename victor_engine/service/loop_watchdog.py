@@ -96,7 +96,7 @@ def watch(engine: Engine) -> None:
     quarantine = engine.runtime.quarantine
     watchdog = LoopWatchdog(lambda: quarantine.memory.read(), quarantine.blocked)
     engine.alive = watchdog.alive
-    watchdog.on_lag = lambda seconds: engine.on_lag(seconds)
+    watchdog.on_lag = lambda seconds: engine.measures.lag(seconds)
 
     async def stop() -> None:
         watchdog.stop()

@@ -81,6 +81,10 @@ class MetricSeries:
             "victor_event_loop_lag_seconds", "Lateness of a timer of the event loop, measured once a second.",
             buckets=LATENCY_BUCKETS, registry=registry,
         )  # fmt: skip
+        self.calls = Histogram(
+            "victor_call_seconds", "Time from the request of a client to its answer.",
+            buckets=LATENCY_BUCKETS, registry=registry,
+        )  # fmt: skip
         self.runs = Gauge("victor_runs", "Active runs.", ["status"], registry=registry)
         self.slots = gauge("slots", "Runs that can execute at the same time.")
         self.slots_used = gauge("slots_in_use", "Slots that executing runs hold.")
@@ -94,7 +98,8 @@ class MetricSeries:
         self.disk = gauge("disk_free_bytes", "Free bytes on the file system of the state directory.")
         self.files = Gauge("victor_store_bytes", "Size of the store.", ["file"], registry=registry)
         engine.store.on_commit = self.commits.observe
-        engine.on_lag = self.lag.observe
+        engine.measures.lag = self.lag.observe
+        engine.measures.call = self.calls.observe
 
     def refresh(self) -> None:
         """Count what was committed since the last call, and read the gauges. Raise sqlite3.Error if that fails."""

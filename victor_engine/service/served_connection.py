@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -42,6 +43,7 @@ class Host(Protocol):
     gate: Gate
     actor_factory: ActorFactory
     product: str
+    on_call: Callable[[float], None]
 
     async def refusal(self, peer: Peer) -> VictorError | None:
         """Return why a new connection is refused."""
@@ -234,11 +236,14 @@ class Connection:
         task.add_done_callback(done)
 
     async def _answer(self, request: int, message: protocol.FromClient) -> None:
+        began = time.perf_counter()
         try:
             result = await self._call(message)
         except Exception as error:
             await self._send(protocol.error_line(request, _wire(error, message.method)))
             return
+        finally:
+            self.server.on_call(time.perf_counter() - began)
         # One response is encoded at a time, so that a client that does not read has one in memory.
         async with self._sending:
             try:

@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from victor_engine.api import Port
@@ -48,6 +49,8 @@ class PortServer:
         self.mode = mode
         self.group = group
         self.per_user = per_user
+        self.on_call: Callable[[float], None] = lambda seconds: None
+        """Called with the seconds from each request to its answer."""
         self._server: asyncio.Server | None = None
         self._inode: int | None = None
         self._connections: dict[asyncio.Task[None], Connection] = {}
