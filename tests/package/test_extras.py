@@ -20,7 +20,7 @@ from tests.service.engines import daemon
 
 pytestmark = pytest.mark.process
 
-BLOCKED = ("icalendar", "recurring_ical_events", "watchfiles")
+BLOCKED = ("icalendar", "opentelemetry", "prometheus_client", "recurring_ical_events", "watchfiles")
 FILES = {
     "victor.yaml": "calendars: {days: calendars/days.ics}\n",
     "calendars/days.ics": """\
@@ -69,7 +69,10 @@ async def test_a_schedule_whose_calendar_needs_a_missing_package_skips_its_fires
 ) -> None:
     monkeypatch.setenv("VICTOR_RUNTIME", str(tmp_path / "run"))
     (tmp_path / "run").mkdir(mode=0o755)
-    (tmp_path / "watch.yaml").write_text("watch: apply\n")
+    settings = (
+        f"watch: apply\nmetrics: {{textfile: {tmp_path}/metrics}}\ntracing: {{file: {tmp_path}/traces}}\n"
+    )
+    (tmp_path / "watch.yaml").write_text(settings)
     root = workspace(tmp_path, FILES)
     async with engine_on(root) as engine:  # it deploys the schedules while the packages are installed
         assert engine.workspace.problems == []
@@ -90,4 +93,5 @@ async def test_a_schedule_whose_calendar_needs_a_missing_package_skips_its_fires
             skipped = {fire["schedule_id"] for fire in fires}
         assert set(schedules.values()) == {"declared", "of_a_file"}
         assert listed(root, "runs", "list") == []
-        assert "pip install 'victor-tui[watch]'" in victor(root, "scheduler", "status").stderr
+        said = victor(root, "scheduler", "status").stderr
+        assert all(f"pip install 'victor-tui[{extra}]'" in said for extra in ("watch", "metrics", "tracing"))
