@@ -6,10 +6,11 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 RUNTIME := $(VENV)/.runtime
 TOOLS := $(VENV)/.tools
 BENCH := .venv-bench/.installed
+AUDIT := .venv-audit/.installed
 EXAMPLE := .run/workspace
 SETTINGS := .run/scheduler.yaml
 
-.PHONY: run test coverage proof lint format screenshots docs bench clean-run
+.PHONY: run test coverage proof lint format screenshots docs audit bench clean-run
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -95,6 +96,16 @@ screenshots: $(TOOLS)
 # The documents as a site in site/, which needs no network. A warning is an error.
 docs: $(TOOLS)
 	$(BIN)/python -m properdocs build
+
+# Known vulnerabilities of the pinned packages. A database that cannot be reached is reported, and is not an error.
+audit: $(AUDIT)
+	.venv-audit/bin/python -m tests.audit_constraints
+
+$(AUDIT): constraints.txt constraints-audit.txt
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints.txt -c constraints-audit.txt pip-audit
+	@touch $@
 
 # The products for comparison have a separate environment, so that nothing else depends on them.
 bench: $(BENCH)
