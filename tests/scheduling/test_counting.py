@@ -31,7 +31,7 @@ def one_by_one(timing: Timing, after: datetime, until: datetime) -> int:
     return count
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(
     st.sampled_from(CRONS),
     st.sampled_from(ZONES),

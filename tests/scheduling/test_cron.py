@@ -299,7 +299,7 @@ _weekdays = st.sampled_from(["*", "*", "0", "1-5", "SUN", "*/2"])
 
 
 # Many more with VICTOR_CRON_EXAMPLES=20000, which takes a while.
-@settings(max_examples=int(os.environ.get("VICTOR_CRON_EXAMPLES", "80")))
+@settings(max_examples=int(os.environ.get("VICTOR_CRON_EXAMPLES", "40")))
 @given(st.sampled_from(ZONES), st.integers(0, 100), _minutes, _hours, _days, _weekdays)
 def test_every_minute_around_a_change_of_the_clock(
     zone: str, pick: int, minute: str, hour: str, day: str, weekday: str

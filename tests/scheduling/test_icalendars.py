@@ -155,6 +155,21 @@ def test_faults_have_their_line(fault: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "rule",
+    [
+        "FREQ=MONTHLY;BYMONTH=1,2;BYMONTHDAY=-31",
+        "FREQ=WEEKLY;BYMONTH=2;BYMONTHDAY=29;BYDAY=MO",
+        "FREQ=DAILY;BYYEARDAY=-366",
+        "FREQ=YEARLY;BYMONTH=12;BYYEARDAY=366",
+        "FREQ=HOURLY;BYMONTH=2;BYMONTHDAY=29;BYHOUR=5",
+        "FREQ=DAILY;BYMONTH=2",
+    ],
+)
+def test_a_rule_that_recurs_rarely_is_accepted(rule: str) -> None:
+    read_events(file(event("DTSTART;VALUE=DATE-TIME:20260131T050000", f"RRULE:{rule}")), Path("c.ics"))
+
+
+@pytest.mark.parametrize(
     "data",
     [b"", b"\0\xff\xfe", b"BEGIN:VCALENDAR\r\n\0\0:", b"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nSUMMARY:x"],
     ids=["empty", "binary", "binary line", "cut off"],

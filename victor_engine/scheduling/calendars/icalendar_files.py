@@ -11,11 +11,12 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
 from victor_engine.errors import UsageError
+from victor_engine.scheduling.calendars.icalendar_rules import day_of, endless
 from victor_engine.scheduling.timezones import get_zone
 from victor_engine.workers.serving import OverBudgetError
 
@@ -26,8 +27,6 @@ _MARGIN = timedelta(days=2)
 """Zones are up to 26 hours apart, so an event that overlaps a day in one zone can start two days earlier in another."""
 
 _TIMES = ("DTSTART", "DTEND", "DURATION", "RECURRENCE-ID", "RRULE", "RDATE", "EXDATE")
-_HORIZON = 41
-"""Years within which a rule must recur. February 29 on a given weekday can take 40 years."""
 
 _DEEPEST = 10
 """The most levels of nested components. An alarm in an event in a calendar has three."""
@@ -56,9 +55,9 @@ class Events:
         self._path = path
         self.text = text
         """The recurring events as an iCalendar file."""
-        self._single = sorted(single, key=lambda event: _day(event[0]))
-        self._starts = [_day(event[0]) for event in self._single]
-        self._longest = max((_day(end) - _day(start) for start, end, _ in single), default=timedelta())
+        self._single = sorted(single, key=lambda event: day_of(event[0]))
+        self._starts = [day_of(event[0]) for event in self._single]
+        self._longest = max((day_of(end) - day_of(start) for start, end, _ in single), default=timedelta())
         self._recurring = recurring
 
     @property
@@ -252,7 +251,7 @@ class _Reader:
                     )
         try:
             start, end = event.start, event.end
-            _day(start) - 3 * _MARGIN, _day(end) + 3 * _MARGIN  # raises OverflowError near the last dates
+            day_of(start) - 3 * _MARGIN, day_of(end) + 3 * _MARGIN  # raises OverflowError near the last dates
             # The library swaps an end before its start, so the written values are compared.
             written = event.get("DTEND")
             backwards = end < start or (written is not None and written.dt < event["DTSTART"].dt)
@@ -262,7 +261,7 @@ class _Reader:
             self.fail(place("DTEND"), f"{label} ends before it starts")
         for rule in _listed(event.get("RRULE")):
             try:
-                problem = _endless(rule, start)
+                problem = endless(rule, start)
             except (ValueError, TypeError, OverflowError) as error:
                 problem = f"has a rule that cannot be read: {error}"
             if problem:
@@ -288,7 +287,7 @@ class _Reader:
             self._blame(calendar, series, error)
         for one in query.series:
             event, lines = series[str(one.uid)][0]
-            day = _day(event.start)
+            day = day_of(event.start)
             try:
                 with _at(lines):
                     list(one.between(day, day + timedelta(days=1)))
@@ -316,27 +315,6 @@ class _Reader:
         self.fail(0, f"cannot be read as an iCalendar file: {error}")
 
 
-def _endless(rule: Any, start: date) -> str:
-    """Return why a search for the recurrences of a rule would take too long; empty if it would not."""
-    from dateutil.rrule import rrulestr
-
-    frequency = str(_first(rule, "FREQ") or "").upper()
-    if frequency in ("SECONDLY", "MINUTELY"):
-        return f"recurs {frequency}, which is too often for a calendar"
-    interval = _first(rule, "INTERVAL")
-    if interval is not None and int(interval) < 1:
-        return f"recurs with INTERVAL={interval}, but INTERVAL must be at least 1"
-    tried = type(rule)({key: value for key, value in rule.items() if key not in ("COUNT", "UNTIL")})
-    begin = datetime.combine(_day(start), start.time() if isinstance(start, datetime) else time())
-    end = begin.replace(year=min(begin.year + _HORIZON, 9999), day=min(begin.day, 28))
-    until = _first(rule, "UNTIL")
-    if until is not None and _day(until) <= end.date():
-        return ""
-    text = f"{tried.to_ical().decode()};UNTIL={end:%Y%m%dT%H%M%S}"
-    found = next(iter(rrulestr(text, dtstart=begin)), None)
-    return "" if found is not None else f"never recurs: its rule matches no day within {_HORIZON} years"
-
-
 @contextmanager
 def _at(lines: list[_Line]) -> Iterator[None]:
     """Add the line of the rule to an OverBudgetError."""
@@ -345,11 +323,6 @@ def _at(lines: list[_Line]) -> Iterator[None]:
     except OverBudgetError as error:
         error.line = next((line.number for line in lines if line.name == "RRULE"), lines[0].number)
         raise
-
-
-def _first(rule: Any, key: str) -> Any:
-    values = rule.get(key)
-    return values[0] if isinstance(values, list) and values else values
 
 
 def _recurs(event: Any) -> bool:
@@ -377,10 +350,6 @@ def _in(moment: date, zone: Any) -> date:
             return moment.replace(tzinfo=zone) if zone is not None else moment
         return moment.astimezone(UTC)
     return moment
-
-
-def _day(moment: date) -> date:
-    return moment.date() if isinstance(moment, datetime) else moment
 
 
 def _excludes(event: Any) -> bool:
