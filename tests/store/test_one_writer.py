@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -34,18 +35,18 @@ _STATEMENT = re.compile(
 _WRITE = re.compile(r"\b(?:INSERT\s+(?:OR\s+\w+\s+)?INTO|UPDATE)\s+\"?(\w+)\"?\s*(.*)", re.S)
 
 
-def texts(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield each string of a module, with its line. What an f-string fills in is left out."""
-    parts = set()
+@cache
+def texts(path: Path) -> tuple[tuple[int, str], ...]:
+    """Return each string of a module, with its line. What an f-string fills in is left out."""
+    parts, found = set(), []
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.JoinedStr):
             parts.update(id(value) for value in node.values)
-            yield (
-                node.lineno,
-                "".join(str(v.value) if isinstance(v, ast.Constant) else " {} " for v in node.values),
-            )
+            text = "".join(str(v.value) if isinstance(v, ast.Constant) else " {} " for v in node.values)
+            found.append((node.lineno, text))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts:
-            yield node.lineno, node.value
+            found.append((node.lineno, node.value))
+    return tuple(found)
 
 
 def modules(*under: str) -> Iterator[Path]:
