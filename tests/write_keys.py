@@ -35,11 +35,12 @@ TITLES = {
     "dialog": "Every dialog",
     "start": "The start of a run with inputs",
     "command": "The command line",
+    "listing": "Messages and actions",
     "editor": "A dialog with a long text",
     "answer": "A request",
     "together": "Several requests",
     "redrive": "A redrive",
-    "views": "Saved views of the inbox",
+    "views": "Saved views",
     "pick": "The list of workflows",
 }
 """The title of each scope."""
@@ -50,7 +51,8 @@ Generated from `victor_tui/key_table.py`. To generate it again: `python -m tests
 
 The console needs no mouse. `?` shows the keys of the current screen or dialog, `ctrl+p` finds an action by its name.
 No letter sends a decision: approve, reject and choose in the dialog of the request, and send with `ctrl+s`. Letters
-that stop or remove something, such as `K`, ask for a confirmation first.
+that stop or remove something, such as `K`, ask for a confirmation first. A keymap file changes keys by their id: see
+[Find your way in the console](guides/console.md#change-the-keys).
 """
 
 
@@ -63,11 +65,11 @@ def sign(name: str) -> str:
 
 def rows(keys: Iterable[Key]) -> Iterator[str]:
     """Yield the lines of the table of these keys. Keys of one action share a line."""
-    yield "| key | name | action |"
-    yield "|---|---|---|"
+    yield "| key | name | action | id |"
+    yield "|---|---|---|---|"
     for key in keys:
         signs = " ".join(f"`{sign(each)}`" for each in key.each)
-        yield f"| {signs} | {key.name} | {key.about} |"
+        yield f"| {signs} | {key.name} | {key.about} | `{key.id}` |"
 
 
 def page() -> str:

@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
         help="if no engine runs: start a daemon, run the engine in this console, or ask; default over SSH: the "
         "remembered answer, else ask; otherwise: console",
     )
+    parser.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     return parser
 
@@ -81,6 +82,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(file=sys.stderr)
             return 130
 
+    from victor_tui.keymap import keymap_path, read_keymap
+    from victor_tui.keys import use_keymap
+
+    use_keymap(read_keymap(keymap_path()))
     from victor_tui.app import HAND_OVER, VictorApp
 
     can_start = not arguments.attach
@@ -115,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     current_actor.set(local_actor("console"))
     never = arguments.attach or arguments.read_only
     app = VictorApp(connect, allow_start=None if never else allow_start, remember=True)
-    result = app.run(mouse=not os.environ.get("VICTOR_NO_MOUSE"))
+    result = app.run(mouse=not (arguments.no_mouse or os.environ.get("VICTOR_NO_MOUSE")))
     if result == HAND_OVER:
         start_daemon(arguments)
     return app.return_code or 0

@@ -21,7 +21,7 @@ from victor_tui.widgets.filter_bar import FilterBar
 from victor_tui.widgets.header import HeaderBar
 from victor_tui.widgets.key_bar import KeyBar
 from victor_tui.widgets.preview import Facts, Preview
-from victor_tui.widgets.table import LineTable
+from victor_tui.widgets.table import LineTable, line_of
 
 
 class ConsoleScreen(Screen[None], InConsole, FeedReader):
@@ -127,7 +127,8 @@ class TableScreen(ConsoleScreen):
 
     def here(self) -> Here:
         values = row_values(self.current) or widget_values(self.focused)
-        return Here(values, row_why(self.current, self.now()))
+        lines = [line for table in self.query(LineTable) if table.display and (line := line_of(table))]
+        return Here([*values, *(("line", line) for line in lines)], row_why(self.current, self.now()))
 
     def on_mount(self) -> None:
         self.watch(self.app, "theme", self._explain_again, init=False)

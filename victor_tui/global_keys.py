@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, cast
 
 from textual.content import Content
@@ -9,8 +10,10 @@ from textual.content import Content
 from victor_engine.api import methods
 from victor_engine.errors import VictorError
 from victor_tui.base_screen import ConsoleScreen
+from victor_tui.clipboard import copy
 from victor_tui.inverses import changed_since, described
 from victor_tui.journal import Done
+from victor_tui.row_values import HasPlace
 from victor_tui.text import clean, clean_lines, one_line
 from victor_tui.widgets.table import LineTable
 
@@ -64,7 +67,9 @@ class GlobalKeys:
         """Execute the action of a global key."""
         match name:
             case "copy":
-                self._copy()
+                await self._copy()
+            case "suspend":
+                self._suspend()
             case "why":
                 self._why()
             case "new_rows":
@@ -79,7 +84,7 @@ class GlobalKeys:
                 await self._actions()
             case "undo":
                 await self._undo()
-            case "views" | "save_view":
+            case "views" | "save_view" | "export":
                 await self._views(name)
             case "command":
                 await self._command()
@@ -98,19 +103,20 @@ class GlobalKeys:
         screen = self._console.screen
         return screen if isinstance(screen, ConsoleScreen) else None
 
-    def _copy(self) -> None:
+    async def _copy(self) -> None:
         """Copy the value under the cursor. Pressed again on the same value, copy the next one."""
-        values = self._screen.here().values if self._screen is not None else []
+        screen = self._console.screen
+        values = screen.here().values if isinstance(screen, HasPlace) else []
         if not values:
             self._say("Nothing to copy here: select a row first.")
             return
         self._next_copy = (self._next_copy + 1) % len(values) if values == self._copied else 0
         self._copied = values
         label, value = values[self._next_copy]
-        self._console.copy_to_clipboard(value)
+        where = await copy(self._console, value, os.environ)
         following = values[(self._next_copy + 1) % len(values)][0]
         more = f" Press c again for the {following}." if len(values) > 1 else ""
-        self._say(f"Copied the {label}: {one_line(value, 60)}.{more}")
+        self._say(f"Copied the {label}: {one_line(value, 60)}.{where}{more}")
 
     def _why(self) -> None:
         text = self._screen.here().why if self._screen is not None else ""
@@ -124,29 +130,35 @@ class GlobalKeys:
             reopen()
 
     async def _messages(self) -> None:
-        from victor_tui.dialogs.listing import ListingDialog
+        from victor_tui.dialogs.listing import Line, ListingDialog
 
         zone = self._console.zone
         styles = {"error": "$error", "warning": "$warning"}
         lines = [
-            Content.assemble(
-                (f"{each.at.astimezone(zone):%H:%M:%S} ", "$text-muted"),
-                (one_line(f"{each.title}: " if each.title else "", 60), "bold"),
-                (one_line(each.text, 500), styles.get(each.severity, "")),
+            Line(
+                Content.assemble(
+                    (f"{each.at.astimezone(zone):%H:%M:%S} ", "$text-muted"),
+                    (one_line(f"{each.title}: " if each.title else "", 60), "bold"),
+                    (one_line(each.text, 500), styles.get(each.severity, "")),
+                ),
+                (("message", each.text),),
             )
             for each in self._console.session.told
         ]
         await self._console.push_screen(ListingDialog("Messages", lines, "No messages in this session yet."))
 
     async def _actions(self) -> None:
-        from victor_tui.dialogs.listing import ListingDialog
+        from victor_tui.dialogs.listing import Line, ListingDialog
 
         zone = self._console.zone
         lines = [
-            Content.assemble(
-                (f"{each.at.astimezone(zone):%H:%M:%S} ", "$text-muted"),
-                (f"{one_line(each.words, 60)}  ", "bold"),
-                (one_line(each.command or "no command in one line", 200), "$text-muted"),
+            Line(
+                Content.assemble(
+                    (f"{each.at.astimezone(zone):%H:%M:%S} ", "$text-muted"),
+                    (f"{one_line(each.words, 60)}  ", "bold"),
+                    (one_line(each.command or "no command in one line", 200), "$text-muted"),
+                ),
+                (("shell command", each.command),) if each.command else (),
             )
             for each in self._console.session.done
         ]
@@ -203,12 +215,23 @@ class GlobalKeys:
             console.feed.mark_stale("runs", "run", "schedules", "requests", "workflows", "engine")
 
     async def _views(self, name: str) -> None:
+        from victor_tui.dialogs.export import export_list
         from victor_tui.dialogs.views import choose_view, keep_view
         from victor_tui.screen_views import has_views
 
         screen = self._screen
         if has_views(screen):
-            await (choose_view if name == "views" else keep_view)(cast("TableScreen", screen))
+            act = {"views": choose_view, "save_view": keep_view, "export": export_list}[name]
+            await act(cast("TableScreen", screen))
+
+    def _suspend(self) -> None:
+        """Suspend an attached console. One that runs the engine is not suspended: no run would continue."""
+        if getattr(self._console, "owns_engine", False):
+            self._say(
+                "This console runs the engine, and no run would continue. q hands the engine to a daemon."
+            )
+        else:
+            self._console.action_suspend_process()
 
     async def _command(self) -> None:
         from victor_tui.dialogs.command_line import CommandLine

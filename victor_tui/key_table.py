@@ -67,6 +67,7 @@ GLOBAL: tuple[Key, ...] = (
     Key("exclamation_mark", "everywhere('messages')", "Messages", "app.messages", "List the messages of this session"),
     Key("at", "everywhere('actions')", "My actions", "app.actions", "List the actions of this console, as shell commands"),
     Key("colon", "everywhere('command')", "Command", "app.command", "Type a command: a screen, a theme, an action"),
+    Key("ctrl+z", "everywhere('suspend')", "Suspend", "app.suspend", "Suspend an attached console; fg continues it"),
     Key("enter", "everywhere('open')", "Open", "app.none_open", "Open the row under the cursor"),
     Key("slash", "everywhere('filter')", "Filter", "app.none_filter", "Filter the table"),
     Key("space", "everywhere('mark')", "Mark", "app.none_mark", "Mark the row under the cursor"),
@@ -114,9 +115,11 @@ _RUN_COMMANDS: tuple[tuple[str, str, str, str], ...] = (
 )
 
 
-def _views(scope: str) -> Key:
+def _views(scope: str) -> Iterator[Key]:
     about = "Choose a saved view, or save the filter and the order"
-    return Key("F", "app.everywhere('views')", "Views", f"{scope}.views", about)
+    yield Key("F", "app.everywhere('views')", "Views", f"{scope}.views", about)
+    about = "Export all rows that match the filter as CSV or JSON Lines"
+    yield Key("E", "app.everywhere('export')", "Export", f"{scope}.export", about)
 
 
 def _lines(scope: str) -> Iterator[Key]:
@@ -153,7 +156,7 @@ SCREEN_KEYS: Mapping[str, tuple[Key, ...]] = {
         Key("d", "schedule('remove')", "Remove", "schedules.remove", "Remove this schedule"),
         Key("l", "schedule('runs')", "Its runs", "schedules.runs", "Show the runs of this schedule"),
         Key("D", "app.drain", "Drain", "schedules.drain", "Drain, or stop draining"),
-        _views("schedules"),
+        *_views("schedules"),
     ),
     "timelines": (
         Key("escape,v", "back", "Back", "timelines.back", "Back to the list", show=True),
@@ -172,7 +175,7 @@ SCREEN_KEYS: Mapping[str, tuple[Key, ...]] = {
         Key("a", "answer_run", "Answer", "runs.answer", "Answer the request that this run waits for", show=True),
         *_run_commands("runs", "cancel", "kill", "pause", "resume", "retry", "redrive", "dead_letters"),
         Key("f", "active", "Active only", "runs.active", "Show only active runs, or all runs"),
-        _views("runs"),
+        *_views("runs"),
     ),
     "run": (
         Key("escape", "back", "Back", "run.back", "Back to the list", show=True),
@@ -225,7 +228,7 @@ SCREEN_KEYS: Mapping[str, tuple[Key, ...]] = {
         Key("f", "next_view", "View", "inbox.view", "Next view: all, mine, my groups, unclaimed, overdue", show=True),
         Key("B", "group", "By workflow", "inbox.group", "Group by workflow, or sort by urgency"),
         Key("s", "app.everywhere('save_view')", "Save view", "inbox.save_view", "Save filter and order under a name"),
-        _views("inbox"),
+        *_views("inbox"),
         Key("v", "toggle_done", "Done", "inbox.done", "Show open requests, or decided requests", show=True),
     ),
     "history": (
@@ -234,7 +237,7 @@ SCREEN_KEYS: Mapping[str, tuple[Key, ...]] = {
         Key("f", "only", "Only this", "history.only", "Filter by the workflow of this row", show=True),
         Key("t", "trend", "Trend", "history.trend", "Show durations and outcomes over time", show=True),
         *_run_commands("history", "compare", "dead_letters"),
-        _views("history"),
+        *_views("history"),
     ),
     "versions": (
         Key("n", "version('start')", "Start", "versions.start", "Start a run of this version", show=True),
@@ -251,7 +254,7 @@ SCREEN_KEYS: Mapping[str, tuple[Key, ...]] = {
         Key("l", "version('runs')", "Its runs", "versions.runs", "Show the runs of this workflow"),
         Key("right", "fold(False)", "Unfold", "versions.unfold", "Show all versions"),
         Key("left", "fold(True)", "Fold", "versions.fold", "Show one version"),
-        _views("versions"),
+        *_views("versions"),
     ),
 }
 """The keys of the screens. The keys of `screen` work on all of them."""
@@ -342,6 +345,10 @@ DIALOG_KEYS: Mapping[str, tuple[Key, ...]] = {
     ),
     "command": (
         Key("tab", "complete", "Complete", "command.complete", "Complete the command", priority=True),
+    ),
+    "listing": (
+        Key("slash", "filter", "Filter", "listing.filter", "Filter the lines", show=True),
+        Key("c", "app.everywhere('copy')", "Copy", "listing.copy", "Copy the command or the message", show=True),
     ),
     "editor": (
         # Priority: in a field, ctrl+x cuts.

@@ -1,12 +1,29 @@
-"""The bindings of the table of keys, and the hints for keys that moved."""
+"""The bindings of the table of keys, and the hints for keys that moved.
+
+Classes take their bindings when they are created. So `use_keymap` is called before the screens are imported.
+"""
 
 from __future__ import annotations
 
 from textual.binding import Binding, BindingType
 
 from victor_tui.key_table import MOVED, SCOPES, SCREENS, Key
+from victor_tui.keymap import Keymap
 
-__all__ = ["SCREENS", "bindings", "moved_hint"]
+__all__ = ["SCREENS", "bindings", "keymap_problems", "moved_hint", "use_keymap"]
+
+_used = Keymap({})
+
+
+def use_keymap(keymap: Keymap) -> None:
+    """Use the keys of the user for all bindings that are created later."""
+    global _used
+    _used = keymap
+
+
+def keymap_problems() -> tuple[str, ...]:
+    """Return the problems with the keymap of the user."""
+    return _used.problems
 
 
 def bindings(*scopes: str) -> list[BindingType]:
@@ -16,7 +33,7 @@ def bindings(*scopes: str) -> list[BindingType]:
 
 def _binding(key: Key) -> Binding:
     return Binding(
-        key.keys,
+        _used.keys.get(key.id, key.keys),
         key.action,
         key.name,
         id=key.id,

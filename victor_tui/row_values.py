@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from victor_engine.api import (
     DeadLetterGroup,
@@ -38,8 +39,40 @@ class Here:
     """Opens the screen again over its main screen; None for a main screen."""
 
 
+@runtime_checkable
+class HasPlace(Protocol):
+    """A screen or dialog that has a row under the cursor."""
+
+    def here(self) -> Here:
+        """Return the values of the row under the cursor."""
+        ...
+
+
 def row_values(row: Any) -> Values:
-    """Return the ids of a row, each with a label."""
+    """Return the ids of a row and the shell command that shows it, each with a label."""
+    found = _ids(row)
+    command = _command(row)
+    return [*found, ("shell command", shlex.join(["victor", *command]))] if command else found
+
+
+def _command(row: Any) -> list[str]:
+    """Return the words of the command that shows the same as the row."""
+    match row:
+        case RunInfo():
+            return ["runs", "show", row.id]
+        case RequestInfo():
+            return ["inbox", "show", row.id]
+        case ScheduleInfo():
+            return ["scheduler", "explain", row.id]
+        case DeadLetterGroup():
+            return ["runs", "dead", row.cause]
+        case EventInfo():
+            return ["runs", "show", row.run_id] if row.run_id else []
+    info = getattr(row, "info", None)
+    return ["versions", "show", info.workflow, info.version] if info is not None else []
+
+
+def _ids(row: Any) -> Values:
     match row:
         case RunInfo():
             found = [("run id", row.id), ("workflow", row.workflow)]

@@ -38,6 +38,7 @@ _IN_FOOT = frozenset(
         "Scroll down",
         "Prior field",
         "Redraw",
+        "Suspend",
     }
 )
 """The names of the keys that the foot of the help names, so that the others fit on a page."""
@@ -120,7 +121,9 @@ class HelpDialog(Dialog[None]):
             yield Static(id="error")
             with Horizontal(id="actions"):
                 yield Button("Close", id="leave", compact=True)
-                yield Label("arrows, pgup, pgdn, home, end move · f12 redraw · esc close", classes="hint")
+                yield Label(
+                    "arrows, pgup, pgdn, home, end move · ^z suspend · f12 redraw · esc close", classes="hint"
+                )
 
     def _listing(self) -> Content:
         return in_columns(help_groups(self._of, self.app), min(self.app.size.width, _WIDEST) - _AROUND)

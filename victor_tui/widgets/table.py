@@ -363,3 +363,9 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
         if index == self.cursor:
             self.action_choose()
         self.cursor = index
+
+
+def line_of(table: LineTable[Any]) -> str:
+    """Return the text of the row under the cursor; empty if there is none."""
+    row = table.row
+    return " ".join(table.painter.row(table, row, False).text.split()) if row is not None else ""
