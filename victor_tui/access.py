@@ -80,11 +80,11 @@ class Access:
         if caller is None or not name:
             return None
         request = getattr(node, "request", None) or getattr(node, "current", None)
-        if isinstance(request, RequestInfo):
-            if request.asked_as != "anyone":
-                return None  # the engine lets the assignees act, and names them to other users
-            if name == "ask_requester" and request.held_since is not None:
-                name = "reply"
+        together = getattr(node, "requests", None)
+        if _asked(request) or (isinstance(together, list) and all(map(_asked, together))):
+            return None  # the engine lets the assignees act, and names them to other users
+        if isinstance(request, RequestInfo) and name == "ask_requester" and request.held_since is not None:
+            name = "reply"
         return self.lacks(name)
 
     def lacks(self, method: str) -> str | None:
@@ -93,6 +93,11 @@ class Access:
         if caller is None or needed is None or needed in caller.roles:
             return None
         return f"This needs the role {needed}; {caller.user} has {shown_roles(caller.roles)}. Ask root for a role."
+
+
+def _asked(request: object) -> bool:
+    """Return whether an object is a request to the current user."""
+    return isinstance(request, RequestInfo) and request.asked_as != "anyone"
 
 
 def _full_name(action: str, node: object) -> str:

@@ -112,6 +112,7 @@ class Announcer:
         if not self._app.screen.is_modal:
             lines.append("Press a to answer.")
         self._ring()
+        self._app.session.tell("warning", title, body)
         self._replace_toast(Notification("\n".join(lines), title, "warning", _SECONDS))
         self._write(self.desktop.notification(title, body))
 

@@ -26,6 +26,7 @@ from textual.screen import Screen
 from textual.strip import Strip
 from textual.timer import Timer
 from textual.widgets import OptionList
+from textual.widgets._toast import ToastRack as ToastRack
 
 from victor_tui.changed_cells import ShownCells
 

@@ -13,8 +13,9 @@ from tests.engine.support import engine_on, question, workspace
 from tests.tui.conftest import until
 from tests.tui.real import console_on
 from victor_engine.identity import user_name
-from victor_tui.dialogs.results import ResultsDialog
+from victor_tui.dialogs.bulk import BulkDialog
 from victor_tui.inbox.answer_several_dialog import TogetherDialog
+from victor_tui.widgets.lines import LineView
 
 ME = user_name(os.getuid())
 FILES = {
@@ -44,9 +45,10 @@ async def test_only_the_listed_requests_are_answered_each_as_it_was_listed(tmp_p
             await engine.reassign(asked[1].id, asked[1].revision, [ME], "mine")
             late = await question(engine, (await engine.start_run("w", state={"n": 9})).id)
             await pilot.press("ctrl+s")
-            await until(pilot, lambda: isinstance(pilot.app.screen, ResultsDialog))
+            await until(pilot, lambda: isinstance(pilot.app.screen, BulkDialog))
             assert "2 of 3 done" in words(pilot)
-            assert "has changed since it was shown to you (me: request reassigned at" in words(pilot)
+            fault = pilot.app.screen.query_one("#results", LineView).line_at(0).plain
+            assert "has changed since it was shown to you (me: request reassigned at" in fault
         statuses = [(await engine.request(each.id)).status for each in (*asked, late)]
         assert statuses == ["answered", "open", "answered", "open"]
 

@@ -27,7 +27,7 @@ from victor_engine.errors import (
     UsageError,
     VictorError,
 )
-from victor_tui.runs.bulk_dialog import BulkDialog
+from victor_tui.dialogs.bulk import BulkDialog
 
 TWICE = """
   - {id: ok, type: hitl, hitl_type: approval, prompt: "Ship?", next: [sure]}

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from textual.binding import Binding
 from textual.pilot import Pilot
+from textual.screen import Screen
 from textual.widgets import Button, Static
 
 from tests.service.test_permissions import Served, serving
@@ -21,7 +22,9 @@ from victor_tui.access import METHODS
 from victor_tui.app import ROLES_SECONDS, VictorApp
 from victor_tui.command_palette import ActionCommands
 from victor_tui.dialogs.start_run import TriggerDialog
+from victor_tui.inbox.answer_several_dialog import TogetherDialog
 from victor_tui.key_table import SCOPES
+from victor_tui.versions.migrate_dialog import MigrateDialog
 from victor_tui.widgets.header import HeaderBar
 from victor_tui.widgets.key_bar import KeyBar, ShownKey
 from victor_tui.widgets.table import LineTable
@@ -102,18 +105,42 @@ async def test_an_action_without_the_role_is_disabled_and_says_so(
         assert run.id == request.run_id
         await until(pilot, lambda: not app.screen.is_modal)
 
-        app.push_screen(TriggerDialog("shop", {}))
-        await until(pilot, lambda: app.screen.query("#start"))
-        start = app.screen.query_one("#start", Button)
-        assert not start.disabled
-        for text, disabled in (("[ben]", True), ("[ben, ana]", False)):
-            home.write_text(home.read_text().replace("[ben, ana]", "[ben]").replace("[ben]", text))
-            await served.engine.reload()
-            for _ in range(ROLES_SECONDS):
-                app._tick()
-            await until(pilot, lambda disabled=disabled: start.disabled == disabled)
-            said = str(app.screen.query_one("#error", Static).visual)
-            assert (f"{refused} Your text stays here" in said) == disabled
+        await loses_the_role_in_open_dialogs(pilot, served, home)
+
+
+async def loses_the_role_in_open_dialogs(pilot: Pilot[Any], served: Served, home: Path) -> None:
+    """A dialog that is open when its user loses the role is disabled, until the user has the role again."""
+    app = pilot.app
+    have = home.read_text().replace("[cy, ", "[cy, ana, ")  # noqa: ASYNC240
+    lost = have.replace(", ana", "")
+
+    async def with_roles(text: str) -> None:
+        home.write_text(text)  # noqa: ASYNC240
+        await served.engine.reload()
+        for _ in range(ROLES_SECONDS):
+            app._tick()
+
+    def said() -> str:
+        return str(app.screen.query_one("#error", Static).visual)
+
+    asked = [await served.ask("anyone") for _ in range(2)]
+    dialogs: tuple[tuple[Screen[Any], str, str], ...] = (
+        (TriggerDialog("shop", {}), "start", "operator"),
+        (TogetherDialog(asked), "yes", "approver"),
+        (MigrateDialog("anyone", "0.0.1", "0.0.1"), "move", "operator"),
+    )
+    for dialog, name, role in dialogs:
+        await with_roles(have)
+        await app.push_screen(dialog)
+        button = app.screen.query_one(f"#{name}", Button)
+        await until(pilot, lambda: "This needs the role" not in said())
+        await with_roles(lost)
+        refused = f"This needs the role {role}; ana has viewer."
+        await until(pilot, lambda button=button, refused=refused: button.disabled and refused in said())
+        await with_roles(have)
+        await until(pilot, lambda: "This needs the role" not in said())
+        assert name == "move" or not button.disabled, "nothing can migrate here"
+        await pilot.press("escape")
 
 
 async def test_an_assignee_without_a_role_answers_in_the_inbox(

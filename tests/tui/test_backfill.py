@@ -15,7 +15,7 @@ from tests.tui.test_schedule_actions import fill, text_of
 from tests.tui.world import World
 from victor_engine.api import BackfillSpec
 from victor_engine.errors import ConflictError
-from victor_tui.dialogs.results import ResultsDialog
+from victor_tui.dialogs.bulk import BulkDialog
 from victor_tui.schedules.backfill_dialog import BackfillDialog
 from victor_tui.schedules.backfill_progress import BackfillProgressDialog
 
@@ -84,7 +84,7 @@ async def test_several_are_backfilled_with_a_result_for_each(world: World) -> No
         await app.screen._check()
         assert "4 runs" in text_of(app, "#preview")
         await go(pilot, "ctrl+s")
-        assert isinstance(app.screen, ResultsDialog)
+        assert isinstance(app.screen, BulkDialog)
         assert {call[1][0].schedule_id for call in world.calls} == set(
             world.ids_of("nightly_backup", "daily_report")
         )

@@ -18,7 +18,7 @@ from tests.tui.test_snapshots import keys
 from tests.tui.world import World, steady_ids
 from victor_engine.api import RunDetail, RunInfo, RunQuery
 from victor_engine.errors import ConflictError
-from victor_tui.runs.bulk_dialog import BulkDialog
+from victor_tui.dialogs.bulk import BulkDialog
 from victor_tui.runs.dead_letters_screen import DeadScreen
 from victor_tui.runs.override_dialog import OverrideDialog, seconds
 from victor_tui.runs.redrive_dialog import RedriveDialog, start_node
@@ -250,7 +250,7 @@ async def test_marked_runs_are_rerun_together_from_the_list(world: World) -> Non
         await keys("2", "space", "space", "e")(pilot)
         await pilot.press("ctrl+s")
         await until(pilot, lambda: isinstance(pilot.app.screen, BulkDialog))
-        await until(pilot, lambda: shown(pilot, "#count") == "2 done")
+        await until(pilot, lambda: "2 of 2 done" in shown(pilot, "#head"))
     assert len(calls(world, "rerun")) == 2
 
 
@@ -286,9 +286,10 @@ async def test_marked_causes_are_redriven_with_a_result_for_each(world: World) -
         await until(pilot, lambda: isinstance(pilot.app.screen, BulkDialog))
         await until(pilot, lambda: "1 failed" in shown(pilot, "#count"))
         lines = pilot.app.screen.query_one("#results", LineView)
-        texts = [str(lines.line_at(index)) for index in range(3)]
-        assert texts[0].startswith(f"✗ {world.run_ids['failed']}")
-        assert [text[0] for text in texts] == ["✗", "✓", "✓"]
+        await until(pilot, lambda: "2 of 3 done" in shown(pilot, "#head"))
+        texts = [str(lines.line_at(index)) for index in range(4)]
+        assert texts[1].strip() == world.run_ids["failed"]
+        assert [text[0] for text in texts] == ["✗", " ", "✓", "✓"]
         await pilot.press("escape")
         # The other two failed again at once.
         await until(pilot, lambda: "4 runs of 3 causes" in shown(pilot, "#dead-head"))

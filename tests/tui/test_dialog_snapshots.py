@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -30,10 +30,11 @@ from victor_engine.api import (
     TrustInfo,
     VersionInfo,
 )
+from victor_engine.errors import ConflictError
+from victor_tui.dialogs.bulk import BulkDialog
 from victor_tui.dialogs.confirm import ConfirmDialog
 from victor_tui.dialogs.help import HelpDialog
 from victor_tui.dialogs.quit import QuitDialog
-from victor_tui.dialogs.results import Result, ResultsDialog
 from victor_tui.dialogs.start_run import TriggerDialog
 from victor_tui.dialogs.trust import TrustDialog
 from victor_tui.inbox.answer_dialog import AnswerDialog
@@ -126,6 +127,16 @@ INPUTS: dict[str, Any] = {
 }
 
 
+def refusing(names: Collection[str], message: str) -> Callable[[str], Awaitable[None]]:
+    """Return an action that the engine refuses for these names."""
+
+    async def act(name: str) -> None:
+        if name in names:
+            raise ConflictError(message)
+
+    return act
+
+
 DIALOGS = {
     "confirm": Scene(
         lambda f, _: ConfirmDialog("Cancel the run?", "Its two nodes are stopped.", danger=True)
@@ -140,9 +151,7 @@ DIALOGS = {
     "backfill-several": Scene(lambda f, _: BackfillDialog(list(f.schedules.values())), {"#from": "-3d"}),
     "backfill-progress": Scene(lambda f, _: BackfillProgressDialog(f.backfill)),
     "results": Scene(
-        lambda f, _: ResultsDialog(
-            "Pause", (Result("a"), Result("b", "it was removed " * 9), Result(absurd.LINE))
-        )
+        lambda f, _: BulkDialog("Pause", ["a", "b", absurd.LINE, "c"], refusing("bc", "it was removed " * 9))
     ),
     "trigger": Scene(lambda f, _: TriggerDialog("daily_report", {"region": "eu", "days": 7})),
     "trigger-form": Scene(lambda f, _: TriggerDialog("daily_report", {"region": "eu"}, INPUTS)),
@@ -221,9 +230,7 @@ class Absurd:
 NAMES = tuple(f"{number}{absurd.LINE}" for number in range(300))
 ABSURD: dict[str, Callable[[Absurd], Screen[Any]]] = {
     "confirm": lambda a: ConfirmDialog(absurd.LINE, absurd.PROMPT, danger=True),
-    "results": lambda a: ResultsDialog(
-        absurd.LINE, [Result(name, absurd.LINE * (number % 2)) for number, name in enumerate(NAMES)]
-    ),
+    "results": lambda a: BulkDialog(absurd.LINE, NAMES, refusing(NAMES[1::2], absurd.LINE)),
     "pause": lambda a: PauseDialog(absurd.LINE, names=NAMES),
     "trigger": lambda a: TriggerDialog(absurd.LINE, {absurd.LINE: absurd.LINE}),
     "migrate": lambda a: MigrateDialog(absurd.LINE, absurd.LINE, absurd.LINE),

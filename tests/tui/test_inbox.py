@@ -21,7 +21,7 @@ from victor_engine.api import Answer, EventQuery, Question, RequestInfo
 from victor_engine.clock import FakeClock
 from victor_tui.app import VictorApp
 from victor_tui.dialogs import base
-from victor_tui.dialogs.results import ResultsDialog
+from victor_tui.dialogs.bulk import BulkDialog
 from victor_tui.filter_language import FilterError
 from victor_tui.history.facts import event_words
 from victor_tui.inbox.answer_several_dialog import TogetherDialog, why_not_together
@@ -214,7 +214,7 @@ async def test_marked_approvals_of_one_node_are_listed_and_answered_together(inb
         assert "host=web-0" in drawn(app)
         assert "host=web-2" not in drawn(app)
         await pilot.press("tab", *"go", "ctrl+s")
-        await opened(pilot, ResultsDialog)
+        await opened(pilot, BulkDialog)
         assert "2 of 2 done" in drawn(app)
         await pilot.press("escape")
         await until(pilot, lambda: ids(app) == inbox.at(2))
@@ -238,7 +238,7 @@ async def test_several_are_sent_only_after_all_lines_were_on_the_screen(inbox: I
         await pilot.press("pagedown", "pagedown", "pagedown", "pagedown")
         await until(pilot, lambda: "vol-029" in drawn(app))
         await pilot.press("ctrl+s")
-        await opened(pilot, ResultsDialog)
+        await opened(pilot, BulkDialog)
         await until(pilot, lambda: "30 of 30 done" in drawn(app))
 
 
@@ -251,7 +251,7 @@ async def test_what_somebody_else_was_faster_with_stays_marked(inbox: Inbox) -> 
         await pilot.press("right")
         await inbox.answer_elsewhere(inbox.q[0], "approved")
         await pilot.press("ctrl+s")
-        await opened(pilot, ResultsDialog)
+        await opened(pilot, BulkDialog)
         assert "1 of 2 done" in drawn(app)
         assert "bo answered this request at" in drawn(app)
     assert [(await inbox.request(each)).outcome for each in inbox.q] == ["approved", "rejected"]

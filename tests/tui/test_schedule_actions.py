@@ -15,10 +15,11 @@ from tests.tui.test_console import go, lines, preview, settle, table
 from tests.tui.world import World
 from victor_engine.errors import ConflictError
 from victor_tui.app import VictorApp
-from victor_tui.dialogs.results import ResultsDialog
+from victor_tui.dialogs.bulk import BulkDialog
 from victor_tui.schedules.explain_dialog import WhyDialog
 from victor_tui.schedules.pause_dialog import PauseDialog
 from victor_tui.widgets.filter_bar import FilterBar
+from victor_tui.widgets.lines import LineView
 
 pytestmark = pytest.mark.usefixtures("quick_keys")
 
@@ -57,7 +58,7 @@ async def test_three_are_paused_until_monday_and_each_result_is_said(world: Worl
         await fill(pilot, "#until", "monday")
         assert "until Monday 2026-03-16 00:00 UTC, in 5d" in text_of(app, "#until-preview")
         await go(pilot, "ctrl+s")
-        assert isinstance(app.screen, ResultsDialog)
+        assert isinstance(app.screen, BulkDialog)
         assert "3 of 3 done" in text_of(app, "#head")
         until = datetime(2026, 3, 16, tzinfo=UTC)
         assert {call[1] for call in world.calls} == {
@@ -75,9 +76,10 @@ async def test_what_failed_is_said_and_stays_marked(world: World) -> None:
         await go(pilot, "d")
         world.fail_next = ConflictError("it was changed just now by bo")
         await go(pilot, "ctrl+s")
-        assert isinstance(app.screen, ResultsDialog)
+        assert isinstance(app.screen, BulkDialog)
         assert "1 of 2 done" in text_of(app, "#head")
-        assert "it was changed just now by bo" in text_of(app, "#body Static")
+        results = app.screen.query_one("#results", LineView)
+        assert "it was changed just now by bo" in results.line_at(0).plain
         await go(pilot, "escape")
         assert [row.id for row in table(app).marked_rows] == world.ids_of("host_health")  # type: ignore[attr-defined]
         assert [call[1][0] for call in world.calls] == world.ids_of("deploy")
@@ -88,7 +90,7 @@ async def test_all_are_marked_and_unmarked(world: World) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot, "ctrl+a")
         assert len(table(app).marked_rows) == len(world.schedule_ids)
-        assert all(line.startswith("•") for line in lines(app)[1 : 1 + len(world.schedule_ids)])
+        assert all(line.startswith(("•", "»")) for line in lines(app)[1 : 1 + len(world.schedule_ids)])
         await go(pilot, "ctrl+a")
         assert table(app).marked_rows == []
 

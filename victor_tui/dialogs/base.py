@@ -18,6 +18,7 @@ from victor_tui.feed import FeedReader
 from victor_tui.keys import bindings
 from victor_tui.screen_lifecycle import DebounceTimer, in_document_order, is_alive
 from victor_tui.text import plain
+from victor_tui.textual_compat import ToastRack
 from victor_tui.widgets.choices import One
 
 ResultT = TypeVar("ResultT")
@@ -54,6 +55,8 @@ class Dialog(ModalScreen[ResultT], InConsole, FeedReader):
         self._fit_body()
         # A new error line has its height only after the layout.
         self.watch(self.query_one("#error"), "virtual_size", self._fit_body, init=False)
+        for messages in self.query(ToastRack):
+            self.watch(messages, "virtual_size", self._fit_body, init=False)
 
     def on_resize(self) -> None:
         self._fit_body()
@@ -66,7 +69,9 @@ class Dialog(ModalScreen[ResultT], InConsole, FeedReader):
         if not is_alive(self):  # it was closed before it was laid out
             return
         around = sum(self.query_one(name).outer_size.height for name in ("#head", "#error", "#actions"))
-        self.query_one("#body", DialogBody).styles.max_height = max(3, self.app.size.height - around - 2)
+        messages = sum(each.outer_size.height for each in self.query(ToastRack))
+        free = self.app.size.height - around - messages - 2
+        self.query_one("#body", DialogBody).styles.max_height = max(3, free)
 
     def applies(self, action: str) -> bool:
         """Return whether an action can ever apply to this dialog. The help leaves out the keys of the others."""
@@ -87,7 +92,9 @@ class Dialog(ModalScreen[ResultT], InConsole, FeedReader):
         self.dismiss(None)
 
     def action_submit(self) -> None:
-        """Submit the dialog. Subclasses implement it."""
+        """Submit the dialog: press its main button, unless a subclass sends it in its own way."""
+        for button in self.query("#actions Button.-primary").results(Button):
+            button.press()
 
     def action_scroll_body(self, by: int) -> None:
         body = self.query_one("#body", DialogBody)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from victor_engine.api import Answer, RequestCommand, RequestInfo, RequestQuery, request_refused
-from victor_engine.errors import VictorError
 from victor_tui.base_screen import TableScreen
 from victor_tui.inbox.answer_several_dialog import TogetherDialog, why_not_together
 from victor_tui.text import clean
@@ -75,22 +74,19 @@ class RequestCommands:
         if decided is None:
             return
         verdict, comment = decided
-        from victor_tui.dialogs.results import Result, ResultsDialog
+        from victor_tui.dialogs.bulk import BulkDialog
 
-        results, failed = [], []
-        for request in requests:
-            answer = Answer(outcome=verdict, comment=comment)
-            name = f"{request.title}, run {request.run_id}"
-            try:
-                await self._screen.port.answer(request.id, request.revision, answer)
-            except VictorError as error:
-                results.append(Result(name, error.message))
-                failed.append(request.id)
-            else:
-                results.append(Result(name))
-        self._table().set_marks(failed)
+        port, answer = self._screen.port, Answer(outcome=verdict, comment=comment)
+        dialog = BulkDialog(
+            verdict.capitalize(),
+            requests,
+            lambda each: port.answer(each.id, each.revision, answer),
+            lambda each: f"{each.title}, run {each.run_id}",
+            keeps_marks=True,
+        )
+        found = await self._screen.console.push_screen_wait(dialog)
+        self._table().set_marks([each.id for each in found.failed_items])
         self._screen.console.feed.mark_stale("requests", "inbox", "held")
-        await self._screen.console.push_screen_wait(ResultsDialog(verdict.capitalize(), results))
 
 
 def _accepts(command: RequestCommand) -> Callable[[RequestInfo], bool]:

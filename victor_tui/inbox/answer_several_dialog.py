@@ -64,6 +64,7 @@ class TogetherDialog(SendingDialog[tuple[Verdict, str] | None], Held[tuple[Verdi
     """A list of the requests. Dismisses with the verdict and the comment, which can be empty, or None for no."""
 
     SENDS = "yes"
+    METHOD = "answer"
     BINDINGS: ClassVar[list[BindingType]] = bindings("together")
 
     def __init__(self, requests: Sequence[RequestInfo]) -> None:

@@ -35,7 +35,7 @@ async def apply_to_all(
 
     `which` describes the runs; by default the text names them.
     """
-    from victor_tui.runs.bulk_dialog import BulkDialog
+    from victor_tui.dialogs.bulk import BulkDialog
 
     verb, planned = command.capitalize(), PLANNED[command]
     try:

@@ -9,7 +9,6 @@ from typing import Any
 from victor_engine.api import ScheduleCommand, ScheduleInfo, schedule_refused
 from victor_engine.errors import VictorError
 from victor_tui.base_screen import TableScreen
-from victor_tui.dialogs.results import Result, ResultsDialog
 from victor_tui.text import clean, full, plural, schedule_name
 from victor_tui.widgets.table import LineTable
 
@@ -71,23 +70,18 @@ class ScheduleCommands:
         title: str,
         done: Callable[[ScheduleInfo], str],
     ) -> None:
-        """Execute `act` on each schedule. For several, show a dialog of results; failed ones stay marked."""
+        """Execute `act` on each schedule. For several, show the progress and the results; failed ones stay marked."""
         if len(schedules) == 1:
             await self._screen.console.perform(act(schedules[0]), done(schedules[0]))
             self._screen.console.feed.mark_stale("schedules")
             return
-        results, failed = [], []
-        for schedule in schedules:
-            try:
-                await act(schedule)
-            except VictorError as error:
-                results.append(Result(name_of(schedule), error.message))
-                failed.append(schedule.id)
-            else:
-                results.append(Result(name_of(schedule)))
-        self._table().set_marks(failed)
+        from victor_tui.dialogs.bulk import BulkDialog
+
+        found = await self._screen.console.push_screen_wait(
+            BulkDialog(title, schedules, act, name_of, keeps_marks=True)
+        )
+        self._table().set_marks([each.id for each in found.failed_items])
         self._screen.console.feed.mark_stale("schedules")
-        await self._screen.console.push_screen_wait(ResultsDialog(title, results))
 
     # --- commands -------------------------------------------------------------------------------
 

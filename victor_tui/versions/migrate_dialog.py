@@ -136,6 +136,7 @@ class MigrateDialog(Dialog[None]):
         self._migrated: MigrationReport | None = None  # the result that can be undone
         self._shown: tuple[MigrationSpec, str] | None = None  # the spec and plan of the visible report
         self._migrating = False
+        self._refused = False
         self._bad_state = False  # the visible error is about the test state
 
     def compose(self) -> ComposeResult:
@@ -156,7 +157,7 @@ class MigrateDialog(Dialog[None]):
             with Horizontal(id="actions"):
                 yield Button("Migrate", id="move", variant="warning", compact=True, disabled=True)
                 yield Button("Close", id="leave", compact=True)
-                yield Label("ctrl+s test · pgup pgdn scroll · esc", classes="hint")
+                yield Label("ctrl+s migrate · pgup pgdn scroll · esc", classes="hint")
 
     def on_mount(self) -> None:
         self.query_one("#run", Input).focus()
@@ -170,6 +171,17 @@ class MigrateDialog(Dialog[None]):
             self._undo(self._migrated)
         else:
             self._migrate()
+
+    def show_access(self) -> None:
+        """Disable the button when the user has lost the role."""
+        refused = self.console.access.lacks("migrate_runs")
+        if refused is not None:
+            self.show_error(f"{refused} esc closes.", "$warning")
+            self.query_one("#move", Button).disabled = True
+        elif self._refused:
+            self.show_error("")
+            self._replan()
+        self._refused = refused is not None
 
     @property
     def _run_id(self) -> str:
@@ -273,7 +285,7 @@ class MigrateDialog(Dialog[None]):
     def _set_button(self, label: str, *, enabled: bool) -> None:
         button = self.query_one("#move", Button)
         button.label = label
-        button.disabled = not enabled
+        button.disabled = not enabled or self._refused
         button.refresh(layout=True)  # a label of another length needs another width
 
     def _show(self, report: MigrationReport, example: RunMove | None) -> None:
@@ -296,7 +308,14 @@ class MigrateDialog(Dialog[None]):
         self.debounce.call(self._preview_state)
 
     def action_submit(self) -> None:
-        self._preview_state()
+        """Migrate the runs of the visible dry run."""
+        button = self.query_one("#move", Button)
+        if self._migrated is not None:
+            self.show_error("The runs are migrated. The button undoes it.", "$warning")
+        elif button.disabled:
+            self.show_error("Nothing to migrate yet: the lines above say why.", "$warning")
+        else:
+            button.press()
 
     @work(group="preview", exclusive=True)
     async def _preview_state(self) -> None:

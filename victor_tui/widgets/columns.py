@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
@@ -80,18 +81,27 @@ def sort_rows(rows: Iterable[R], column: Column[R] | None, reverse: bool) -> lis
 def draw_header(
     columns: Sequence[Placed[R]], sort_key: str | None, reverse: bool, width: int, style: Style, note: Segment
 ) -> Strip:
-    """Draw the titles, with a sign at the sorted column, and a note at the right end."""
+    """Draw the titles, with a sign at the sorted column, and a note in the last gap between titles that has space."""
     pieces, x = [Segment(" ", style)], 1
+    gaps: list[tuple[int, int]] = []
+    ended = 1
     for placed in columns:
         title = placed.column.title
         if placed.column.key == sort_key:
             title += " ▾" if reverse else " ▴"
         pieces.append(Segment(" " * (placed.x - x), style))
-        pieces.append(Segment(fit(title, placed.width, placed.column.align), style))
+        shown = fit(title, placed.width, placed.column.align)
+        pieces.append(Segment(shown, style))
+        gaps.append((ended, placed.x + len(shown) - len(shown.lstrip())))
         x = placed.x + placed.width
+        ended = placed.x + cell_len(shown.rstrip())
     strip = Strip(pieces).adjust_cell_length(width, style)
-    left = width - note.cell_length
-    return Strip([*strip.crop(0, left), note]) if note.text and left > 0 else strip
+    gaps.append((ended, width))
+    size = note.cell_length
+    left = next((end - size for start, end in reversed(gaps) if end - start >= size), width - size)
+    if not note.text or left <= 0:
+        return strip
+    return Strip([*strip.crop(0, left), note, *strip.crop(left + size, width)])
 
 
 def draw_row(

@@ -35,6 +35,15 @@ class PaintedTable(Protocol):
     def size(self) -> Size: ...
 
 
+def row_sign(*, gone: bool, marked: bool, on_cursor: bool) -> str:
+    """Return the sign before a row. Cursor and mark are visible without colours, also on the same row."""
+    if gone:
+        return "×"
+    if marked:
+        return "»" if on_cursor else "•"
+    return "›" if on_cursor else " "
+
+
 class Painter(Generic[R]):
     """The drawing of the lines of a table: the places of its columns, its colours and its rows."""
 
@@ -72,6 +81,6 @@ class Painter(Generic[R]):
         toned = self.palette.cursor_tones or not on_cursor or not table.has_focus
         gone = table.steady.is_gone(row)
         palette = self.palette if toned and not gone else NO_TONES
-        mark = "×" if gone else "•" if self._key(row) in table.marked else ("›" if on_cursor else " ")
+        mark = row_sign(gone=gone, marked=self._key(row) in table.marked, on_cursor=on_cursor)
         style = base + Style(dim=True) if gone else base
         return draw_row(self.placed, row, self._now(), style, palette, mark, table.size.width)
