@@ -13,6 +13,7 @@ import click
 from victor_engine.cli.exit_codes import MEANINGS
 from victor_engine.cli.main import COMMANDS, cli
 from victor_tui.__main__ import parser
+from victor_tui.serving.command import parser as serve_parser
 
 FOLDER = Path(__file__).parents[1] / "man"
 
@@ -20,7 +21,7 @@ FOLDER = Path(__file__).parents[1] / "man"
 def pages() -> dict[str, str]:
     """Return the text of each page by its file name."""
     root = click.Context(cli, info_name="victor")
-    found = {"victor.1": _victor(root), "victor-tui.1": _console()}
+    found = {"victor.1": _victor(root), "victor-tui.1": _console(), "victor-tui-serve.1": _serve()}
     for name, (_, _, summary) in COMMANDS.items():
         command = cli.get_command(root, name)
         assert command is not None
@@ -64,18 +65,25 @@ def _command(command: click.Command, context: click.Context, summary: str) -> st
 
 
 def _console() -> str:
-    arguments = parser()
+    return _page("victor-tui", "operations console for workflows", parser(), "victor", "victor-tui-serve")
+
+
+def _serve() -> str:
+    return _page("victor-tui serve", "operations console in a browser", serve_parser(), "victor-tui")
+
+
+def _page(name: str, summary: str, arguments: argparse.ArgumentParser, *others: str) -> str:
     options = [
         line
         for action in arguments._actions
         for line in _item(_usage(action), _help(action))  # the public interface prints only the whole text
     ]
     lines = [
-        *_head("victor-tui", "operations console for workflows"),
-        *_synopsis("victor-tui", ["[OPTIONS]"]),
+        *_head(name.replace(" ", "-"), summary),
+        *_synopsis(name, ["[OPTIONS]"]),
         *_section("Description", _paragraphs(arguments.description)),
         *_section("Options", options),
-        *_see_also("victor"),
+        *_see_also(*others),
     ]
     return _text(lines)
 

@@ -26,7 +26,8 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="victor-tui",
-        description="Operations console for workflows: schedules, runs, people, history, versions.",
+        description="Operations console for workflows: schedules, runs, people, history, versions. "
+        "`victor-tui serve` serves it to browsers of this machine.",
     )
     parser.add_argument("--workspace", metavar="DIR", help="default: the nearest parent with a victor.yaml")
     parser.add_argument("--state", metavar="DIR", help="default: VICTOR_STATE, or one per workspace")
@@ -57,7 +58,12 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the console, and return the exit code: 0 after a normal end."""
-    arguments = parse_arguments(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["serve"]:
+        from victor_tui.serving.command import main as serve
+
+        return serve(words[1:])
+    arguments = parse_arguments(words)
     if arguments.version:
         print(f"victor-tui {_version()}")
         return 0

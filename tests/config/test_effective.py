@@ -27,6 +27,7 @@ from victor_engine.config.model import (
     PermissionsConfig,
     ScheduleDefaults,
     SchedulerConfig,
+    ServeConfig,
     SocketConfig,
     TracingConfig,
     TrustConfig,
@@ -45,6 +46,7 @@ GROUPED = (
     "metrics",
     "api",
     "tracing",
+    "serve",
     "retention",
     "notify",
 )
@@ -71,6 +73,7 @@ def keys() -> set[str]:
         ("metrics", MetricsConfig),
         ("api", ApiConfig),
         ("tracing", TracingConfig),
+        ("serve", ServeConfig),
     ):
         found |= {f"{section}.{each.name}" for each in fields(model) if each.name != "defaults"}
     found |= {f"retention.{key}" for key in retention.KEYS if key != "rules"}
@@ -93,6 +96,8 @@ EFFECTS.update(
         "roles": "people/test_checks.py::test_roles_of_the_configuration_are_known",
         "watch": f"{WATCH}::test_changed_files_are_deployed_unless_they_have_errors_or_are_not_trusted",
         "api.listen": "web/test_api.py::test_another_address_needs_the_configuration_of_the_administrator",
+        "serve.listen": "web/test_serve.py::test_a_question_is_answered_in_chromium",
+        "serve.may_answer": "service/test_permissions.py::test_a_browser_answers_only_if_the_administrator_allows_it",
         "api.rate": "web/test_server.py::test_the_configured_rate_applies_to_each_token",
         "proxies": "service/test_tokens.py::test_a_user_who_is_removed_from_proxies_has_no_rights_for_tokens",
         "secrets": "engine/test_secrets.py::test_the_order_of_the_sources_of_a_secret",

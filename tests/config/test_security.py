@@ -12,7 +12,7 @@ import yaml
 
 from victor_engine.config import Config, PermissionsConfig, SocketConfig, TrustConfig, load_config
 from victor_engine.config.layers import SECTIONS
-from victor_engine.config.model import ApiConfig, MetricsConfig, TracingConfig
+from victor_engine.config.model import ApiConfig, MetricsConfig, ServeConfig, TracingConfig
 from victor_engine.config.security import SECURITY_SETTINGS, SYSTEM_FILE
 from victor_engine.errors import ConfigError
 
@@ -26,6 +26,10 @@ EXAMPLES: dict[tuple[str, ...], tuple[Any, Any]] = {
         TracingConfig(endpoint="https://otlp.example.org/v1/traces", file=Path("/var/log/v")),
     ),
     ("metrics",): ({"listen": "127.0.0.1:9464"}, MetricsConfig(listen="127.0.0.1:9464")),
+    ("serve",): (
+        {"listen": "127.0.0.1:9001", "may_answer": True},
+        ServeConfig(listen="127.0.0.1:9001", may_answer=True),
+    ),
     ("api",): ({"listen": "127.0.0.1:9000", "rate": 5}, ApiConfig(listen="127.0.0.1:9000", rate=5)),
     ("trust",): ({"content": "pinned"}, TrustConfig(content="pinned")),
 }
@@ -123,6 +127,23 @@ def test_a_security_setting_in_each_layer(layers: Layers, key: tuple[str, ...], 
 def test_a_reserved_name_is_an_unknown_key(layers: Layers, name: str, layer: str) -> None:
     with pytest.raises(ConfigError, match=f"unknown key '{name}'"):
         layers.load(**{layer: {name: {}}})
+
+
+def test_a_later_layer_cannot_widen_the_servers_of_the_system(layers: Layers) -> None:
+    config = layers.load(
+        system={"proxies": ["web"], "api": {"rate": 5}, "serve": {"may_answer": False}},
+        user={"proxies": ["web", "eve"], "api": {"rate": 9}, "serve": {"may_answer": True}},
+    )
+    assert (config.proxies, config.api.rate, config.serve.may_answer) == (("web",), 5, False)
+    assert [problem.message.partition(":")[0] for problem in config.warnings] == [
+        "eve cannot be added to proxies", "9 is more than 5", "answers in a browser cannot be allowed",
+    ]  # fmt: skip
+    narrower = layers.load(
+        system={"proxies": ["web", "ci"], "api": {"rate": 5}, "serve": {"may_answer": True}},
+        user={"proxies": ["ci"], "api": {"rate": 2}, "serve": {"may_answer": False}},
+    )
+    assert (narrower.proxies, narrower.api.rate, narrower.serve.may_answer) == (("ci",), 2, False)
+    assert narrower.warnings == ()
 
 
 def test_a_later_layer_can_remove_names_from_a_role_of_the_system_and_add_none(layers: Layers) -> None:

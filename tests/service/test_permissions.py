@@ -17,7 +17,7 @@ from victor_engine.api import Answer, EventInfo, EventQuery, RequestInfo, Reques
 from victor_engine.api.roles import Role
 from victor_engine.clock import FakeClock
 from victor_engine.engine import Engine
-from victor_engine.errors import NotFoundError, PermissionDeniedError
+from victor_engine.errors import ConflictError, NotFoundError, PermissionDeniedError
 from victor_engine.identity import login_of
 from victor_engine.people.groups import CACHE_SECONDS
 from victor_engine.service import protocol
@@ -70,12 +70,12 @@ class Served:
 
     def __init__(self, engine: Engine, server: PortServer, clock: FakeClock, users: Users) -> None:
         self.engine, self.server, self.clock, self.users = engine, server, clock, users
-        self._clients: list[Client] = []
+        self.clients: list[Client] = []
 
     async def client(self, user: str) -> Client:
         self.users.peer = user
         found = await Client.connect(self.server.path, via="cli")
-        self._clients.append(found)
+        self.clients.append(found)
         return found
 
     async def ask(self, workflow: str) -> RequestInfo:
@@ -83,7 +83,7 @@ class Served:
         return await question(self.engine, run.id)
 
     async def end(self) -> None:
-        for client in self._clients:
+        for client in self.clients:
             await client.close()
         await self.server.close()
         await self.engine.close()
@@ -300,6 +300,37 @@ async def test_a_forged_identity_changes_nothing(served: Served) -> None:
     assert found["error"]["code"] == "usage"
     writer.close()
     assert (await served.engine.engine()).draining is None
+
+
+async def test_a_browser_answers_only_if_the_administrator_allows_it(served: Served) -> None:
+    request = await served.ask("anyone")
+    served.users.peer = "cy"
+    browser = await Client.connect(served.server.path, via="web")
+    served.clients.append(browser)
+    for call in (browser.answer(request.id, request.revision, Answer("approved")), browser.claim(request.id)):
+        with pytest.raises(PermissionDeniedError, match="requests cannot be answered in a browser"):
+            await call
+    (Path.home() / ".victor" / "scheduler.yaml").write_text(PERMISSIONS + "serve: {may_answer: true}\n")
+    await served.engine.reload()
+    answered = await browser.answer(request.id, request.revision, Answer("approved"))
+    assert answered.answered_by is not None
+    assert (answered.answered_by.user, answered.answered_by.via) == ("cy", "web")
+
+
+async def test_all_visitors_are_one_person_for_votes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(tmp_path, monkeypatch, PERMISSIONS + "serve: {may_answer: true}\n") as served:
+        request = await served.ask("named")
+        visitors = []
+        for user in ("eve", "eve", "fay"):
+            served.users.peer = user
+            visitors.append(await Client.connect(served.server.path, via="web"))
+        served.clients += visitors
+        request = await visitors[0].answer(request.id, request.revision, Answer("approved"))
+        with pytest.raises(ConflictError, match="you have given this answer"):
+            await visitors[1].answer(request.id, request.revision, Answer("approved"))
+        assert (
+            await visitors[2].answer(request.id, request.revision, Answer("approved"))
+        ).outcome == "approved"
 
 
 async def test_the_login_user_is_recorded_beside_the_user(

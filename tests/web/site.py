@@ -98,11 +98,14 @@ def listens(path: Path) -> bool:
 
 
 @contextmanager
-def open_site(folder: Path) -> Iterator[Site]:
-    """Start an engine and `victor api` on a new workspace in `folder`, and end them."""
+def open_site(folder: Path, settings: str = "", *, api: bool = True) -> Iterator[Site]:
+    """Start an engine on a new workspace in `folder`, and `victor api` unless `api` is false; and end them.
+
+    `settings` are further lines of the configuration of the user.
+    """
     home = folder / "home"
     (home / ".victor").mkdir(parents=True)
-    settings = f"proxies: [{user_name(os.geteuid())}]\napi: {{rate: 100000}}\n"
+    settings += f"proxies: [{user_name(os.geteuid())}]\napi: {{rate: 100000}}\n"
     (home / ".victor" / "scheduler.yaml").write_text(settings)
     root = workspace(folder, {"victor.yaml": "", "w.yaml": FLOW})
     environ = {**os.environ, "HOME": str(home), "VICTOR_RUNTIME": str(folder / "run")}
@@ -111,7 +114,8 @@ def open_site(folder: Path) -> Iterator[Site]:
     try:
         found.victor("trust", "--yes")
         found.start_engine()
-        found.start_api()
+        if api:
+            found.start_api()
         yield found
     finally:
         found.end()

@@ -8,8 +8,8 @@ from msgspec import Struct
 class Actor(Struct, frozen=True, omit_defaults=True):
     """The user who caused a change, as the kernel reports it.
 
-    `via` is the program: console, cli or api, or engine for changes that the engine makes by itself. `login` is the
-    user who logged in, if this is another one than `user`, as under `sudo`. It gives no rights.
+    `via` is the program: console, web (a console in a browser), cli or api, or engine for changes that the engine makes
+    by itself. `login` is the user who logged in, if this is another one than `user`, as under `sudo`. It gives no rights.
 
     `proxy` and `proxy_uid` are the user who runs the server through which a token (`token:ci`) acts.
     """

@@ -16,6 +16,7 @@ from victor_engine.config.model import (
     SocketConfig,
     TrustConfig,
 )
+from victor_engine.config.security import address_of
 from victor_engine.config.trust_list import is_trusted, trust
 from victor_engine.config.yaml_locations import Source, did_you_mean, read_yaml
 
@@ -34,6 +35,7 @@ __all__ = [
     "SocketConfig",
     "Source",
     "TrustConfig",
+    "address_of",
     "did_you_mean",
     "is_trusted",
     "load_config",

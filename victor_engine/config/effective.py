@@ -43,7 +43,7 @@ def effective(config: Config) -> Iterator[Setting]:
     yield setting("notify", [rule.name for rule in config.notify])
     for role in fields(config.permissions) if config.permissions is not None else ():
         yield setting(f"permissions.{role.name}", getattr(config.permissions, role.name))
-    for section in ("socket", "trust", "metrics", "tracing", "api"):
+    for section in ("socket", "trust", "metrics", "tracing", "api", "serve"):
         block = getattr(config, section)
         for each in fields(block):
             yield setting(f"{section}.{each.name}", getattr(block, each.name))

@@ -157,6 +157,7 @@ class _Builder:
             metrics=self.layers.metrics(),
             api=self.layers.api(),
             tracing=self.layers.tracing(),
+            serve=self.layers.serve(),
             hitl=self._hitl(),
             notify=self._first("notify", lambda s, value: read_rules(s, value, self.workspace)) or (),
             retention=self._retention(scheduler.history_retention_days),

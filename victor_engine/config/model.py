@@ -229,6 +229,14 @@ class TracingConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServeConfig:
+    """The settings of `victor-tui serve`: its address, and whether requests can be answered in a browser."""
+
+    listen: str = "127.0.0.1:8471"
+    may_answer: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NotifyRule:
     """One rule for notifications: the occasions, the workflows and assignees, the recipients and the texts.
 
@@ -305,6 +313,7 @@ class Config:
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     api: ApiConfig = field(default_factory=ApiConfig)
     tracing: TracingConfig = field(default_factory=TracingConfig)
+    serve: ServeConfig = field(default_factory=ServeConfig)
     hitl: HitlConfig = field(default_factory=HitlConfig)
     notify: tuple[NotifyRule, ...] = ()
     retention: Retention = field(default_factory=Retention)

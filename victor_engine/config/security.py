@@ -23,6 +23,7 @@ from victor_engine.config.model import (
     Config,
     MetricsConfig,
     PermissionsConfig,
+    ServeConfig,
     SocketConfig,
     TracingConfig,
     TrustConfig,
@@ -185,14 +186,7 @@ class TrustedLayers:
         """Return the settings of `victor api`."""
         base = ApiConfig()
         system, later = self._readers("api", ("listen", "rate"))
-        listen = self._fixed(system, later, "listen") or base.listen
-        for reader in (system, later):
-            if reader is not None and address_of(reader.text("listen", listen)) is None:
-                raise reader.fail(
-                    "listen",
-                    "api.listen is not an address with a port",
-                    "Write an address such as 127.0.0.1:8470",
-                )
+        listen = self._listen(system, later, base.listen)
         rates = [
             (reader, reader.whole("rate", base.rate, 1))
             for reader in (system, later)
@@ -205,6 +199,33 @@ class TrustedLayers:
             reader = rates[-1][0]
             self.origins["api.rate"] = reader.source.place((*reader.key_path, "rate"))
         return ApiConfig(listen=listen, rate=rates[-1][1] if rates else base.rate)
+
+    def serve(self) -> ServeConfig:
+        """Return the settings of `victor-tui serve`. If the system forbids answers, no other layer can allow them."""
+        base = ServeConfig()
+        system, later = self._readers("serve", ("listen", "may_answer"))
+        listen = self._listen(system, later, base.listen)
+        given = [
+            (reader, reader.flag("may_answer"))
+            for reader in (system, later)
+            if reader is not None and reader.data.get("may_answer") is not None
+        ]
+        if len(given) == 2 and given[1][1] and not given[0][1]:
+            self._loosens(given[1][0], "may_answer", "answers in a browser cannot be allowed")
+            del given[1]
+        if given:
+            reader = given[-1][0]
+            self.origins["serve.may_answer"] = reader.source.place((*reader.key_path, "may_answer"))
+        return ServeConfig(listen=listen, may_answer=given[-1][1] if given else base.may_answer)
+
+    def _listen(self, system: Reader | None, later: Reader | None, default: str) -> str:
+        """Return an address with a port. Raise ConfigError for another text."""
+        listen = self._fixed(system, later, "listen") or default
+        for reader in (system, later):
+            if reader is not None and address_of(reader.text("listen", listen)) is None:
+                message = f"{reader.key_path[0]}.listen is not an address with a port"
+                raise reader.fail("listen", message, f"Write an address such as {default}")
+        return listen
 
     def _fixed(self, system: Reader | None, later: Reader | None, key: str) -> str:
         fixed = system.text(key) if system is not None else ""

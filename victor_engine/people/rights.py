@@ -83,6 +83,11 @@ class Rights:
             groups = await self._look_up(actor)
         return with_included([role for role, names in by_role.items() if named(actor.user, groups, names)])
 
+    @property
+    def answers_in_browsers(self) -> bool:
+        """Whether requests can be answered in a console in a browser."""
+        return self._config().serve.may_answer
+
     def may_act_for_tokens(self, user: str) -> bool:
         """Return whether the servers of a user may act on behalf of tokens."""
         return user in self._config().proxies

@@ -189,15 +189,17 @@ async def open_console(
     attach_only: bool = False,
     read_only: bool = False,
     config_file: Path | None = None,
+    via: str = "console",
 ) -> tuple[Port, bool]:
     """Return the port of a console, and whether the engine is in this process.
 
     Attach to the running engine, or open an engine in this process if none runs. With `attach_only`, raise
-    EngineUnavailableError if no engine runs. With `read_only`, only read the store.
+    EngineUnavailableError if no engine runs. With `read_only`, only read the store. `via` is console, or web for the
+    console of a browser.
     """
     paths = find(workspace, state)
     if not read_only:
-        port = await attach(paths, "console")
+        port = await attach(paths, via)
         if port is not None:
             return port, False
         if attach_only:
@@ -206,7 +208,7 @@ async def open_console(
         try:
             return await open_engine(paths, config_file=config_file), True
         except EngineLockedError:
-            port = await attach(paths, "console")
+            port = await attach(paths, via)
             if port is None:
                 raise
             return port, False

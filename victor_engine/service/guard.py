@@ -105,6 +105,11 @@ class Guard:
 
     async def call(self, actor: Actor, method: PortMethod, given: dict[str, Any]) -> Any:
         _check_grant(actor, method)
+        if actor.via == "web" and method.role is Role.APPROVER and not self._rights.answers_in_browsers:
+            raise PermissionDeniedError(
+                f"permission denied: {method.name}: requests cannot be answered in a browser. Answer in a terminal, or ask "
+                f"{_owner()} to set `serve: {{may_answer: true}}` in the scheduler.yaml of the engine"
+            )
         roles = await self._rights.of(actor)
         current_actor.set(actor)
         if method.role is not None and method.role not in roles:

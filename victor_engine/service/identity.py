@@ -18,7 +18,7 @@ from victor_engine.identity import acting, acting_as, claim, current_actor, loca
 
 _UCRED = struct.Struct("3i")
 
-WAYS = frozenset({"console", "cli", "api"})
+WAYS = frozenset({"console", "cli", "api", "web"})
 
 
 class Peer(Struct, frozen=True):

@@ -1,0 +1,1 @@
+"""The console in a browser: `victor-tui serve`. It needs the extra `web`."""
