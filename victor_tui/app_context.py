@@ -64,6 +64,10 @@ class Navigator(Protocol):
         """Go to the Versions screen, and show only this workflow, with the cursor on a version."""
         ...
 
+    def open_grid(self, workflow: str) -> None:
+        """Open the grid of the newest runs of a workflow."""
+        ...
+
     def open_dead_letters(self) -> None:
         """Open the screen of dead letters."""
         ...

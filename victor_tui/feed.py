@@ -35,12 +35,14 @@ Subject = Literal[
     "dead",
     "letters",
     "agenda",
+    "grid",
 ]
 """The subjects that a screen can watch.
 
 `caller` is the current user with its roles, `requests` is the queue of the user, `inbox` the listed page of requests,
 `held` answers that can still be undone, `past` runs of the history, `stats` their statistics, `run` one run, `dead` the
-causes of dead letters, `letters` the runs of one cause, `agenda` the fires in the visible spans.
+causes of dead letters, `letters` the runs of one cause, `agenda` the fires in the visible spans, `grid` the nodes
+of the newest runs of a workflow.
 """
 Loader = Callable[[Port], Awaitable[Any]]
 Sleep = Callable[[float], Awaitable[None]]
@@ -51,8 +53,8 @@ BACKOFF = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Delays in seconds before each reconnect. The last one repeats."""
 
 _STALE: tuple[tuple[str, frozenset[Subject]], ...] = (
-    ("node.", frozenset({"runs", "past", "run"})),
-    ("branch.", frozenset({"runs", "past", "run"})),
+    ("node.", frozenset({"runs", "past", "run", "grid"})),
+    ("branch.", frozenset({"runs", "past", "run", "grid"})),
     (
         "run.",
         frozenset(
@@ -69,10 +71,11 @@ _STALE: tuple[tuple[str, frozenset[Subject]], ...] = (
                 "inbox",
                 "dead",
                 "letters",
+                "grid",
             }
         ),
     ),
-    ("request.", frozenset({"requests", "held", "inbox", "runs", "run", "engine"})),
+    ("request.", frozenset({"requests", "held", "inbox", "runs", "run", "grid", "engine"})),
     ("schedule.", frozenset({"schedules", "engine", "agenda"})),
     ("fire.", frozenset({"schedules", "runs", "engine", "agenda"})),
     ("version.", frozenset({"workflows", "aliases", "schedules"})),

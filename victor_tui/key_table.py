@@ -175,6 +175,7 @@ SCREEN_KEYS: Mapping[str, tuple[Key, ...]] = {
         Key("a", "answer_run", "Answer", "runs.answer", "Answer the request that this run waits for", show=True),
         *_run_commands("runs", "cancel", "kill", "pause", "resume", "retry", "redrive", "dead_letters"),
         Key("f", "active", "Active only", "runs.active", "Show only active runs, or all runs"),
+        Key("v", "grid", "Grid", "runs.grid", "Show the nodes of the newest runs of this workflow"),
         *_views("runs"),
     ),
     "run": (
@@ -197,6 +198,11 @@ SCREEN_KEYS: Mapping[str, tuple[Key, ...]] = {
         Key("N", "match(-1)", "Previous match", "run.previous", "Go to the previous matching line"),
         Key("f", "follow", "Follow", "run.follow", "Follow new log lines; in the graph, the active node"),
         Key("o", "only_node", "Only this node", "run.node", "Show the log of this node only, or of all nodes"),
+    ),
+    "grids": (
+        Key("escape,v", "back", "Back", "grids.back", "Back to the list", show=True),
+        Key("n", "newest", "Newest", "grids.newest", "Go to the newest run", show=True),
+        Key("x", "failure", "Failure", "grids.failure", "Go to the next older run in which this node failed", show=True),
     ),
     "dead": (
         Key("escape", "back", "Back", "dead.back", "Back to the causes, or to the previous screen", show=True),
@@ -295,6 +301,17 @@ WIDGET_KEYS: Mapping[str, tuple[Key, ...]] = {
         Key("W", "whole", "Whole", "gantt.whole", "Show the whole run"),
         Key("left,h", "pan(-1)", "Earlier", "gantt.left", "Move to an earlier period"),
         Key("right", "pan(1)", "Later", "gantt.right", "Move to a later period"),
+    ),
+    "grid": (
+        Key("up,k", "node(-1)", "Node up", "grid.up", "The node above"),
+        Key("down,j", "node(1)", "Node down", "grid.down", "The node below"),
+        Key("left", "run(-1)", "Older", "grid.left", "The run before"),
+        Key("right", "run(1)", "Newer", "grid.right", "The run after"),
+        Key("pageup", "page(-1)", "Page up", "grid.pageup", "A page of nodes up"),
+        Key("pagedown", "page(1)", "Page down", "grid.pagedown", "A page of nodes down"),
+        Key("home,g", "edge(0)", "Top", "grid.top", "First node"),
+        Key("end,G", "edge(-1)", "Bottom", "grid.bottom", "Last node"),
+        Key("enter", "choose", "Open", "grid.choose", "Open this run at this node", show=True),
     ),
     "timeline": (
         Key("up,k", "lane(-1)", "Lane up", "timeline.up", "The schedule above"),

@@ -21,6 +21,12 @@ class ScreenNavigator:
 
         self._open(RunScreen(run_id))
 
+    def open_grid(self, workflow: str) -> None:
+        """Open the grid of the newest runs of a workflow."""
+        from victor_tui.runs.grid_screen import GridScreen
+
+        self._open(GridScreen(workflow))
+
     def show_runs(self, filter_text: str) -> None:
         """Go to the Runs screen, and set its filter."""
         from victor_tui.runs.screen import RunsScreen

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import victor_engine.service
-from tests.engine.support import ME, workspace
+from tests.engine.support import ME, question, until_end, workspace
 from tests.engine.test_engine import GATE
 from victor_engine.api import (
     Actor,
@@ -372,6 +372,25 @@ async def test_runs_are_migrated_and_the_migration_is_undone(port: Port) -> None
     assert [(each.version, each.outcome) for each in pruned.versions] == [("1.0.0", "kept")]
     with pytest.raises(UsageError):
         await port.plan_migration(MigrationSpec("gate", "1.0.0"))
+
+
+async def test_the_grid_of_runs(view: Port, engine: Engine) -> None:
+    """Newest first. Nodes have the order of the graph, and a cell the number of attempts."""
+    empty = await view.run_grid("gate")
+    assert (empty.nodes, empty.runs) == ((), ())
+    first = await engine.start_run("gate", state={"topic": "x"})
+    await question(engine, first.id)
+    second = await engine.start_run("gate", state={"topic": "y"})
+    asked = await question(engine, second.id)
+    await engine.answer(asked.id, asked.revision, Answer(outcome="rejected"))
+    await until_end(engine, second.id)
+    grid = await view.run_grid("gate", 5)
+    assert [each.run.id for each in grid.runs] == [second.id, first.id]
+    assert list(grid.nodes) == [node.id for node in (await view.run(first.id)).graph.nodes]
+    waiting = grid.runs[1].cells[asked.node_id]
+    assert (waiting.status, waiting.attempts, waiting.seconds) == ("waiting", 1, None)
+    assert grid.runs[0].cells[asked.node_id].status in ("failed", "succeeded")
+    assert [each.run.id for each in (await view.run_grid("gate", 1)).runs] == [second.id]
 
 
 async def test_queries(view: Port, engine: Engine) -> None:

@@ -64,6 +64,12 @@ async def test_page_of_schedules_in_16_colours(pictures: Pictures, live: World) 
             await pictures.take(pilot, name)
 
 
+async def test_grid_of_runs(pictures: Pictures, live: World) -> None:
+    async with pictures.console(live) as pilot:
+        await keys("2", "slash", *"workflow:deploy", "enter", "v", "down", "down", "left")(pilot)
+        await pictures.at_both_sizes(pilot, "{}")
+
+
 async def test_versions(pictures: Pictures, live: World) -> None:
     """`q Quit` is in the footer at every size."""
     for name, pressed in {"diff": ["f"], "notices": ["N"], "rollout": []}.items():

@@ -74,6 +74,30 @@ def run_seconds(run: RunInfo, now: datetime) -> float | None:
     return ((run.finished_at or now) - run.started_at).total_seconds() - run.idle_seconds
 
 
+class GridCell(Struct, frozen=True, omit_defaults=True):
+    """A node in one run of a grid: the status of its last attempt, and the number of its attempts."""
+
+    status: NodeStatus
+    attempts: int = 1
+    seconds: float | None = None  # of its last attempt; None until that has ended
+
+
+class GridRun(Struct, frozen=True, omit_defaults=True):
+    """One run of a grid, with a cell for each node that it has reached."""
+
+    run: RunInfo
+    cells: dict[str, GridCell] = {}
+    cut: bool = False  # it has more attempts than were counted
+
+
+class RunGrid(Struct, frozen=True):
+    """The newest runs of a workflow, newest first, with their nodes in the order of the newest run's graph."""
+
+    workflow: str
+    nodes: tuple[str, ...]
+    runs: tuple[GridRun, ...]
+
+
 class GraphNode(Struct, frozen=True, omit_defaults=True):
     """One node of a graph."""
 

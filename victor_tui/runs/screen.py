@@ -225,7 +225,7 @@ class RunsScreen(TableScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         run: RunInfo | None = self.current
-        if action == "open":
+        if action in ("open", "grid"):
             return run is not None
         if action == "answer_run":
             return run is not None and run.status == "waiting" and run.request_id is not None
@@ -246,6 +246,10 @@ class RunsScreen(TableScreen):
     def action_open(self) -> None:
         if self.current is not None:
             self.console.navigator.open_run(self.current.id)
+
+    def action_grid(self) -> None:
+        if self.current is not None:
+            self.console.navigator.open_grid(self.current.workflow)
 
     def on_line_table_chosen(self, message: LineTable.Chosen) -> None:
         self.console.navigator.open_run(message.row.id)

@@ -13,6 +13,7 @@ from victor_engine.api.runs import (
     DeadLetterGroup,
     LogLine,
     RunDetail,
+    RunGrid,
     RunInfo,
     RunPlanCommand,
     RunQuery,
@@ -51,6 +52,11 @@ class RunsPort(Protocol):
     @query
     async def attempt_state(self, run_id: str, attempt_id: int) -> AttemptState:
         """Return the state before and after one attempt. Raise NotFoundError if the run has no such attempt."""
+        ...
+
+    @query
+    async def run_grid(self, workflow: str, limit: int = 30) -> RunGrid:
+        """Return the nodes of the newest runs of a workflow, at most `limit` and 100 runs."""
         ...
 
     @query

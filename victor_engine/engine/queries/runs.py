@@ -12,6 +12,7 @@ from victor_engine.api import (
     RetentionInfo,
     RunComparison,
     RunDetail,
+    RunGrid,
     RunInfo,
     RunPlanCommand,
     RunQuery,
@@ -67,6 +68,9 @@ class RunQueries:
 
     async def attempt_state(self, run_id: str, attempt_id: int) -> AttemptState:
         return await self._reader.read(attempt_state, run_id, attempt_id)
+
+    async def run_grid(self, workflow: str, limit: int = 30) -> RunGrid:
+        return await self._reader.read(queries.run_grid, workflow, limit, self._clock.now(), self.paces)
 
     async def run_stats(self, query: RunQuery, buckets: int = 48) -> RunStats:
         return await self._reader.read(queries.run_stats, query, buckets)

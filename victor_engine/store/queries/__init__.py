@@ -17,6 +17,7 @@ from victor_engine.store.queries.definitions import (
 from victor_engine.store.queries.events import events, events_after, last_event
 from victor_engine.store.queries.ids import request_id, run_id, run_keys, run_ref, schedule_id
 from victor_engine.store.queries.people import request, request_count, request_page, request_queue, requests
+from victor_engine.store.queries.run_grid import run_grid
 from victor_engine.store.queries.run_logs import log_size, run_log
 from victor_engine.store.queries.run_migrations import batch_of_moves, movable_runs, run_migrations
 from victor_engine.store.queries.runs import attempt_state, attempts, new_run_info, run_detail, run_info, runs
@@ -54,6 +55,7 @@ __all__ = [
     "request_queue",
     "requests",
     "run_detail",
+    "run_grid",
     "run_id",
     "run_info",
     "run_keys",

@@ -9,9 +9,9 @@ from victor_engine.api import AttemptInfo, GraphInfo, NodeState, NodeStatus
 from victor_engine.store.state import EDIT, ITEM
 
 
-def _is_skipped(attempt: AttemptInfo) -> bool:
+def skipped_by_condition(node_type: str, branch: str | None) -> bool:
     """Return whether `when` of the node was false."""
-    return attempt.node_type != "condition" and (attempt.took_branch or "").startswith("skipped: ")
+    return node_type != "condition" and (branch or "").startswith("skipped: ")
 
 
 def item_counts(connection: sqlite3.Connection, run_key: int) -> dict[str, dict[str, int]]:
@@ -54,10 +54,11 @@ def node_states(
             found.append(NodeState(node_id=node, status=NodeStatus.SKIPPED if final else NodeStatus.PENDING))
             continue
         attempt = last[node]
+        skipped = skipped_by_condition(attempt.node_type, attempt.took_branch)
         found.append(
             NodeState(
                 node_id=node,
-                status=NodeStatus.SKIPPED if _is_skipped(attempt) else NodeStatus(attempt.status),
+                status=NodeStatus.SKIPPED if skipped else NodeStatus(attempt.status),
                 iteration=attempt.iteration,
                 attempts=count[node],
                 started_at=first[node].started_at,
