@@ -7,20 +7,36 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.command_line import victor_words
+from tests.docs.guides import ROOT
 from tests.engine.support import engine_on, workspace
 from tests.service.engines import daemon
 
 pytestmark = pytest.mark.process
 
-BLOCKED = ("icalendar", "opentelemetry", "prometheus_client", "recurring_ical_events", "watchfiles")
+BLOCKED = {
+    "calendars": ("icalendar", "recurring_ical_events"),
+    "metrics": ("prometheus_client",),
+    "tracing": ("opentelemetry",),
+    "watch": ("watchfiles",),
+    "web": ("starlette", "uvicorn"),
+}
+"""The packages of each extra that the processes of the test do not find."""
+
+HIDE = """\
+from importlib.machinery import PathFinder
+find = PathFinder.find_spec
+PathFinder.find_spec = lambda name, *rest: None if name.partition(".")[0] in {names} else find(name, *rest)
+"""
 FILES = {
     "victor.yaml": "calendars: {days: calendars/days.ics}\n",
     "calendars/days.ics": """\
@@ -46,11 +62,15 @@ FILES = {
 }
 
 
+def install(extra: str) -> str:
+    return f"pip install 'victor-tui[{extra}]'"
+
+
 def block(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let child processes find the blocked packages as little as if they were not installed."""
+    """Hide the packages from the child processes, as if they were not installed."""
     folder.mkdir()
-    for name in BLOCKED:
-        (folder / f"{name}.py").write_text(f"raise ModuleNotFoundError(\"No module named '{name}'\")\n")
+    names = {name for packages in BLOCKED.values() for name in packages}
+    (folder / "sitecustomize.py").write_text(HIDE.format(names=names))
     monkeypatch.setenv("PYTHONPATH", f"{folder}:{os.environ.get('PYTHONPATH', '')}")
 
 
@@ -72,16 +92,16 @@ async def test_a_schedule_whose_calendar_needs_a_missing_package_skips_its_fires
     settings = (
         f"watch: apply\nmetrics: {{textfile: {tmp_path}/metrics}}\ntracing: {{file: {tmp_path}/traces}}\n"
     )
-    (tmp_path / "watch.yaml").write_text(settings)
+    (tmp_path / "settings.yaml").write_text(settings)
     root = workspace(tmp_path, FILES)
     async with engine_on(root) as engine:  # it deploys the schedules while the packages are installed
         assert engine.workspace.problems == []
     block(tmp_path / "blocked", monkeypatch)
 
     checked = victor(root, "validate")
-    assert (checked.returncode, checked.stdout.count("pip install 'victor-tui[calendars]'")) == (3, 2)
+    assert (checked.returncode, checked.stdout.count(install("calendars"))) == (3, 2)
 
-    with daemon(tmp_path, root, root / ".state", "--config", str(tmp_path / "watch.yaml")):
+    with daemon(tmp_path, root, root / ".state", "--config", str(tmp_path / "settings.yaml")):
         schedules = {each["id"]: each["spec"]["workflow"] for each in listed(root, "scheduler", "list")}
         skipped: set[str] = set()
         limit = time.monotonic() + 60
@@ -89,9 +109,19 @@ async def test_a_schedule_whose_calendar_needs_a_missing_package_skips_its_fires
             assert time.monotonic() < limit
             fires = listed(root, "scheduler", "history")
             assert {fire["outcome"] for fire in fires} <= {"skipped"}
-            assert all("pip install 'victor-tui[calendars]'" in fire["reason"] for fire in fires)
+            assert all(install("calendars") in fire["reason"] for fire in fires)
             skipped = {fire["schedule_id"] for fire in fires}
         assert set(schedules.values()) == {"declared", "of_a_file"}
         assert listed(root, "runs", "list") == []
         said = victor(root, "scheduler", "status").stderr
-        assert all(f"pip install 'victor-tui[{extra}]'" in said for extra in ("watch", "metrics", "tracing"))
+        assert all(install(extra) in said for extra in ("watch", "metrics", "tracing"))
+        served = victor(root, "api")
+        assert (served.returncode, install("web") in served.stderr) == (3, True)
+
+
+def test_the_guide_lists_each_extra() -> None:
+    extras = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+    guide = (ROOT / "docs" / "guides" / "install.md").read_text()
+    listed = set(re.findall(r"^\| `(\w+)` \|", guide, re.M))
+    assert listed == extras - {"test", "lint", "bench"}
+    assert listed == {*BLOCKED, "mcp", "notify"}, "a test shows the message without the packages"
