@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+PROCESS = ("env", "cwd", "stdin")
+"""The keys of a node for the process of its command."""
+
 COMMON = frozenset(
     [
         "id",
@@ -39,9 +42,10 @@ BY_TYPE: dict[str, frozenset[str]] = {
             "profile",
             "constraints",
             "allowed_tools",
+            *PROCESS,
         ]
     ),
-    "compute": frozenset(["handler", "tools", "inputs", "input_mapping", "constraints"]),
+    "compute": frozenset(["handler", "tools", "inputs", "input_mapping", "constraints", *PROCESS]),
     "condition": frozenset({"condition", "branches"}),
     "parallel": frozenset(
         ["parallel_nodes", "join_strategy", "join_count", "min_success", "required", "join", "max_concurrent"]

@@ -54,11 +54,17 @@ class AgentNode(Node):
     llm_config: Mapping[str, Any] = field(default_factory=dict)
     profile: str | None = None
     constraints: Constraints = NO_CONSTRAINTS
+    env: Mapping[str, Any] = field(default_factory=dict)
+    cwd: str | None = None
+    stdin: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComputeNode(Node):
-    """Work of a handler or tool, with `inputs` that may contain `$ctx.name` references."""
+    """Work of a handler or tool, with `inputs` that may contain `$ctx.name` references.
+
+    `env`, `cwd` and `stdin` are for the process of a command. `stdin` replaces the payload; None keeps it.
+    """
 
     type: ClassVar[str] = "compute"
 
@@ -67,6 +73,9 @@ class ComputeNode(Node):
     inputs: Mapping[str, Any] = field(default_factory=dict)
     input_mapping: Mapping[str, Any] = field(default_factory=dict)
     constraints: Constraints = NO_CONSTRAINTS
+    env: Mapping[str, Any] = field(default_factory=dict)
+    cwd: str | None = None
+    stdin: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,13 +83,19 @@ def resolve_inputs(inputs: Mapping[str, Any], state: Mapping[str, Any], node_id:
     an item of a list is None, and a part of a text is empty.
     `$secret.name` in `inputs` becomes a reference (`SecretText`); in text of the state it stays as it is.
     """
-    state = with_references(state)
-    return _resolved_keys(inputs, state, f"{node_id}: inputs")
+    return resolve_keys({"inputs": inputs}, state, node_id)["inputs"]  # type: ignore[no-any-return]
 
 
-def _resolved_keys(values: Mapping[str, Any], state: Mapping[str, Any], where: str) -> dict[str, Any]:
+def resolve_keys(keys: Mapping[str, Any], state: Mapping[str, Any], node_id: str) -> dict[str, Any]:
+    """Replace the references in keys of a node, as `resolve_inputs` does in its inputs."""
+    return _resolved_keys(keys, with_references(state), f"{node_id}: ", "")
+
+
+def _resolved_keys(
+    values: Mapping[str, Any], state: Mapping[str, Any], where: str, dot: str = "."
+) -> dict[str, Any]:
     """Return the values without the keys whose optional reference is missing."""
-    found = {key: _resolve(value, state, f"{where}.{key}") for key, value in values.items()}
+    found = {key: _resolve(value, state, f"{where}{dot}{key}") for key, value in values.items()}
     return {key: value for key, value in found.items() if value is not _MISSING}
 
 

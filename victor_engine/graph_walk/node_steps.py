@@ -26,6 +26,7 @@ from victor_engine.durations import duration_text
 from victor_engine.errors import NodeError, VictorError
 from victor_engine.graph_walk import team
 from victor_engine.graph_walk.effects import Done, Step
+from victor_engine.graph_walk.process_input import process_of
 from victor_engine.graph_walk.waits import Wait, WaitEnd
 from victor_engine.people.requests import Decision, next_nodes
 from victor_engine.reserved import RUN
@@ -111,6 +112,7 @@ def node_call(
         profile=node.profile if isinstance(node, AgentNode) else None,
         constraints=getattr(node, "constraints", NO_CONSTRAINTS),
         config=authored(config),
+        process=process_of(node, state) if isinstance(node, AgentNode | ComputeNode) else {},
         timeout=node.timeout_seconds,
     )
 

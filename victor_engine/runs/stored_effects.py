@@ -190,7 +190,10 @@ class EmbeddedEffects(ExternalWaits):
             seen = {key: value for key, value in self.record.state.items() if key != RUN}
             call = replace(call, state=seen)
         call = replace(
-            call, inputs=await self.with_answers(call.inputs), config=await self.with_answers(call.config)
+            call,
+            inputs=await self.with_answers(call.inputs),
+            config=await self.with_answers(call.config),
+            process=await self.with_answers(call.process),
         )
         log = self.log_writer.open(self.run.key, attempt)
         context = AttemptContext(self.store, self.run, attempt, log, partial(self.warn, step.node.id))

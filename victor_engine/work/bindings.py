@@ -20,12 +20,12 @@ from victor_engine.definition.limits import NO_CONSTRAINTS, Constraints
 from victor_engine.definition.model import AgentNode, Node, TeamNode, WorkflowDefinition
 from victor_engine.errors import ConfigError, NodeError
 from victor_engine.work import withheld_variables
+from victor_engine.work.binding_checks import constraint_problems, without_process
 from victor_engine.work.calls import CallContext, Invoker, NodeCall
 from victor_engine.work.content_guard import ContentGuard
 from victor_engine.work.invokers.command import CommandInvoker, find_program
 from victor_engine.work.invokers.output import check_schema, schema_problem
 from victor_engine.work.invokers.results import error_of
-from victor_engine.work.isolation import unenforced
 from victor_engine.work.masking import MaskedContext, masked
 from victor_engine.work.secrets import SecretStore
 from victor_engine.work.trace_context import traceparent
@@ -131,8 +131,11 @@ class BindingTable:
             missing, secret = machine[key]
             if schema := schema_problem(binding):
                 problems.append(replace(at, severity="error", message=f"node {node.id!r}: {schema}"))
+            problems += [
+                replace(at, severity="error", message=m, remedy=r) for m, r in without_process(binding, node)
+            ]
             found = [missing]
-            found += _constraint_problems(binding, getattr(node, "constraints", NO_CONSTRAINTS))
+            found += constraint_problems(binding, getattr(node, "constraints", NO_CONSTRAINTS))
             problems += [replace(at, message=message, remedy=remedy) for message, remedy in secret]
             problems += [replace(at, message=f"node {node.id!r}: {each}") for each in found if each]
         return problems
@@ -280,7 +283,7 @@ class BoundInvoker:
     async def __call__(self, call: NodeCall, context: CallContext) -> Any:
         masker = self._secrets.masker
         _refuse(self._binding, call.constraints)
-        for problem in _constraint_problems(self._binding, call.constraints):
+        for problem in constraint_problems(self._binding, call.constraints):
             context.log("log", problem)
         await self._check_content()
         try:
@@ -288,6 +291,7 @@ class BoundInvoker:
                 call,
                 inputs=self._secrets.reveal(call.inputs),
                 config=self._secrets.reveal(call.config),
+                process=self._secrets.reveal(call.process),
                 traceparent=self._trace(call),
             )
             result = await self._inner(call, MaskedContext(context, self._secrets))
@@ -310,7 +314,7 @@ class BoundInvoker:
         why = await asyncio.to_thread(self._guard.refusal, key_of(self._binding))
         if why is not None:
             raise NodeError(
-                f"{_description(self._binding)} was not started: {why}. Review it, run `victor trust`, and retry the run",
+                f"{self._binding.title} was not started: {why}. Review it, run `victor trust`, and retry the run",
                 error_type="UntrustedContent",
                 retryable=False,
             )
@@ -320,35 +324,16 @@ def _refuse(binding: Binding, constraints: Constraints) -> None:
     """Raise NodeError if the constraints of the node forbid the work."""
     if binding.kind == "chat" and constraints.llm_allowed is False:
         raise NodeError(
-            f"llm_allowed is false, and {_description(binding)} calls a language model",
+            f"llm_allowed is false, and {binding.title} calls a language model",
             error_type="ConstraintError",
             retryable=False,
         )
     if binding.kind in ("http", "chat") and constraints.network_allowed is False:
         raise NodeError(
-            f"network_allowed is false, and {_description(binding)} needs the network",
+            f"network_allowed is false, and {binding.title} needs the network",
             error_type="ConstraintError",
             retryable=False,
         )
-
-
-def _constraint_problems(binding: Binding, constraints: Constraints) -> list[str]:
-    if constraints is NO_CONSTRAINTS:
-        return []
-    if binding.kind == "chat" and constraints.llm_allowed is False:
-        return [
-            f"llm_allowed is false, and {_description(binding)} calls a language model: the node will fail"
-        ]
-    if binding.kind in ("http", "chat") and constraints.network_allowed is False:
-        return [
-            f"network_allowed is false, and {_description(binding)} needs the network: the node will fail"
-        ]
-    names = unenforced(constraints, processes=binding.kind in ("command", "python"))
-    return [f"{name} is not enforced for this binding" for name in names]
-
-
-def _description(binding: Binding) -> str:
-    return f"{binding.section}.{binding.name}" if binding.name else binding.section
 
 
 def _unbound(workflow: str, node: Node, role: str, tools: list[str]) -> ConfigError:

@@ -58,6 +58,7 @@ class NodeCall:
     profile: str | None = None
     constraints: Constraints = NO_CONSTRAINTS
     config: Mapping[str, Any] = field(default_factory=dict)
+    process: Mapping[str, Any] = field(default_factory=dict)  # env, cwd and stdin of the node
     timeout: float | None = None
     timeout_overridden: bool = False  # the override of an operator replaces the limit of the binding
     traceparent: str = ""  # the context of the trace; empty if the engine exports no traces

@@ -14,6 +14,7 @@ from victor_engine.definition.checks.input_checks import check_schedule_inputs
 from victor_engine.definition.checks.reserved_names import check_reserved
 from victor_engine.definition.checks.secret_checks import check_secrets
 from victor_engine.definition.checks.text_places import place_in_text
+from victor_engine.definition.dialect_keys import PROCESS
 from victor_engine.definition.expressions.expression import (
     ExpressionProblem,
     FunctionRegistry,
@@ -231,7 +232,7 @@ def _given(definition: WorkflowDefinition) -> set[str]:
 
     for node in definition.nodes.values():
         if isinstance(node, AgentNode | ComputeNode | TeamNode | SubWorkflowNode):
-            collect(node.inputs)
+            collect([getattr(node, key, None) for key in ("inputs", *PROCESS)])
             names.update(str(v).split(".")[0] for v in node.input_mapping.values() if isinstance(v, str))
     schedule = definition.schedule or {}
     for key in ("initial_state", "state"):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from victor_engine.definition.include import resolve_reference
-from victor_engine.definition.model import Node, SubWorkflowNode, WaitNode
+from victor_engine.definition.model import AgentNode, ComputeNode, Node, SubWorkflowNode, WaitNode
 from victor_engine.definition.nodes.node_reader import read_node
 from victor_engine.definition.reader import Problems, Reader
 from victor_engine.definition.yaml_document import Path, plain_tree
@@ -84,4 +84,9 @@ def _content(item: Mapping[str, Any], node: Node) -> dict[str, Any]:
         content["until"] = node.until  # YAML reads 10:30 without quotes as a number
     elif isinstance(node, SubWorkflowNode) and node.version is not None:
         content["version"] = node.version  # YAML reads 1.10 as the number 1.1
+    elif isinstance(node, AgentNode | ComputeNode) and node.env:
+        # YAML reads 010 without quotes as the number 8.
+        content["env"] |= {
+            name: text for name, text in node.env.items() if text != str(content["env"].get(name))
+        }
     return content

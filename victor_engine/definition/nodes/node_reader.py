@@ -22,6 +22,7 @@ from victor_engine.definition.nodes.ends import check_when, read_fail, read_succ
 from victor_engine.definition.nodes.human import read_hitl
 from victor_engine.definition.nodes.map import read_map
 from victor_engine.definition.nodes.parallel import read_parallel, read_team
+from victor_engine.definition.nodes.process_keys import read_process
 from victor_engine.definition.nodes.wait import read_wait, read_workflow
 from victor_engine.definition.reader import YAML_BOOLEANS, Reader
 from victor_engine.reserved import ENDS
@@ -198,6 +199,7 @@ def _agent(reader: Reader, common: dict[str, Any]) -> Node:
         llm_config=reader.mapping("llm_config"),
         profile=reader.text("profile") or None,
         constraints=_constraints(reader),
+        **read_process(reader),
     )
 
 
@@ -209,6 +211,7 @@ def _compute(reader: Reader, common: dict[str, Any]) -> Node:
         inputs=reader.mapping("inputs"),
         input_mapping=reader.input_mapping(),
         constraints=_constraints(reader),
+        **read_process(reader),
     )
 
 

@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from victor_engine.config.model import Binding
 from victor_engine.errors import NodeError
 from victor_engine.run_instant import environ_of
@@ -28,6 +26,7 @@ from victor_engine.work.invokers.results import (
 from victor_engine.work.isolation import ends_with_engine, no_network
 from victor_engine.work.log_tap import LogTap
 from victor_engine.work.process import Child, Sink
+from victor_engine.work.process_values import directory_of, standard_input_of, variables_of
 from victor_engine.work.secrets import SecretStore
 from victor_engine.work.trace_context import TRACEPARENT
 
@@ -90,7 +89,7 @@ class CommandInvoker:
         child = self._start(call, on_stdout, tap.feed)
         try:
             await context.process_started(child.pid, child.pgid, child.start_ticks)
-            child.release(msgspec.json.encode(call.payload()))
+            child.release(standard_input_of(call))
             status = await child.wait()
         except BaseException:
             await child.end(self._binding.grace)
@@ -110,13 +109,16 @@ class CommandInvoker:
         environ = call_environ(
             call, self._secrets.environ(self._binding.env, inherit=self._binding.inherit_env is not False)
         )
+        cwd = directory_of(call, self._binding.cwd)
         program = find_program(self._binding.command[0], self._binding.cwd, environ)
+        if not cwd.is_dir():
+            raise no_directory(cwd, self._binding.command[0])
         words = [program, *self._binding.command[1:]]
         if call.constraints.network_allowed is False:
             # A new user namespace clears the parent-death signal, so set it again inside.
             words = [*(no_network() or ()), *ends_with_engine(), *words]
         try:
-            return Child(words, env=environ, cwd=self._binding.cwd, on_stdout=on_stdout, on_stderr=on_stderr)
+            return Child(words, env=environ, cwd=cwd, on_stdout=on_stdout, on_stderr=on_stderr)
         except OSError as error:
             raise NodeError(
                 f"the command {self._binding.command[0]} cannot be started: {error.strerror or error}",
@@ -148,9 +150,10 @@ class CommandInvoker:
 
 
 def call_environ(call: NodeCall, base: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a command: that of `SecretStore.environ`, and the identity of the call."""
+    """Return the environment of a command: that of `SecretStore.environ`, of the node, and the identity of the call."""
     return {
         **base,
+        **variables_of(call),
         "VICTOR_RUN_ID": call.run_id,
         "VICTOR_NODE_ID": call.node_id,
         "VICTOR_ITERATION": str(call.iteration),
@@ -161,15 +164,20 @@ def call_environ(call: NodeCall, base: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def no_directory(cwd: Path, name: str) -> NodeError:
+    """Return the error of a command whose working directory does not exist."""
+    return NodeError(
+        f"the working directory {cwd} of {name} does not exist",
+        error_type="CommandNotFound",
+        bases=("FileNotFoundError", "OSError"),
+        retryable=False,
+    )
+
+
 def find_program(name: str, cwd: Path, environ: Mapping[str, str]) -> str:
     """Return the path of a program; a name with a slash is relative to `cwd`. Raise NodeError with the remedy."""
     if not cwd.is_dir():
-        raise NodeError(
-            f"the working directory {cwd} of {name} does not exist",
-            error_type="CommandNotFound",
-            bases=("FileNotFoundError", "OSError"),
-            retryable=False,
-        )
+        raise no_directory(cwd, name)
     if "/" in name:
         path = cwd / Path(name).expanduser()
         if path.is_file() and os.access(path, os.X_OK):
