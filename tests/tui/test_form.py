@@ -112,24 +112,24 @@ async def test_each_construct_is_filled_by_keyboard(bare: RealPort) -> None:
             assert repr(answer.value) == repr(expected), f"{name}: 1 is not true"
 
 
-@pytest.mark.parametrize(("name", "schema", "keys", "at", "words"), AMISS, ids=[row[0] for row in AMISS])
-async def test_what_does_not_fit_is_said_and_focused(
-    bare: RealPort, name: str, schema: dict[str, Any], keys: list[str], at: str, words: str
-) -> None:
-    request = await bare.ask("input", input_schema=schema)
+async def test_what_does_not_fit_is_said_and_focused(bare: RealPort) -> None:
     async with console(bare).run_test(size=(80, 24)) as pilot:
-        pilot.app.push_screen(AnswerDialog(request))
         await pilot.pause()
-        await pilot.press(*keys, "ctrl+s")
-        await pilot.pause()
-        assert isinstance(pilot.app.screen, AnswerDialog)
-        assert pilot.app.focused is not None
-        if words:
-            assert pilot.app.focused.id == at
-            said = pilot.app.screen.query_one(f"#{at.replace('field', 'error')}", Static)
-            assert said.display
-            assert words in str(said.content)
-        assert not [name for name, _ in bare.calls if name == "answer"]
+        for name, schema, keys, at, words in AMISS:
+            dialog = AnswerDialog(await bare.ask("input", input_schema=schema))
+            pilot.app.push_screen(dialog)
+            await pilot.pause()
+            await pilot.press(*keys, "ctrl+s")
+            await pilot.pause()
+            assert pilot.app.screen is dialog, name
+            assert pilot.app.focused is not None, name
+            if words:
+                assert pilot.app.focused.id == at, name
+                said = dialog.query_one(f"#{at.replace('field', 'error')}", Static)
+                assert said.display, name
+                assert words in str(said.content), name
+            await pilot.app.pop_screen()
+    assert "answer" not in bare.names()
 
 
 async def test_an_error_is_said_while_one_types_and_goes_when_it_is_mended(bare: RealPort) -> None:
