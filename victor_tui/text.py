@@ -10,6 +10,7 @@ from typing import Any
 from rich.cells import cell_len, set_cell_size
 
 from victor_engine import text as safe
+from victor_engine.api import Count
 from victor_engine.text import plural as plural
 
 _WIDTH_MODIFIERS = re.compile("[\u200d\ufe00-\ufe0f\U0001f3fb-\U0001f3ff]")
@@ -146,6 +147,17 @@ def moment(instant: datetime, now: datetime, zone: tzinfo | None) -> str:
 def full(instant: datetime, zone: tzinfo | None) -> str:
     """Return an instant in full: `2026-03-10 14:05:07 UTC`."""
     return f"{instant.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def cut(shown: int, total: Count | None, word: str = "") -> str:
+    """Return the number of shown rows, and of how many: `500 of 202,006`, `500 of 10,000+`; `12` for all of them."""
+    of = (
+        ""
+        if total is None or (total.number <= shown and not total.more)
+        else f" of {max(total.number, shown):,}"
+    )
+    more = "+" if of and total is not None and total.more else ""
+    return f"{shown:,}{of}{more}{f' {word}' if word else ''}"
 
 
 def schedule_name(schedule_id: str, workflow: str) -> str:

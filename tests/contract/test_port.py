@@ -21,6 +21,7 @@ from victor_engine.api import (
     Actor,
     Answer,
     AuditQuery,
+    Count,
     EventQuery,
     MigrationSpec,
     Port,
@@ -432,3 +433,11 @@ async def test_a_lost_engine_is_an_error_at_once(engine: Engine) -> None:
     with pytest.raises(EngineUnavailableError):
         await client.engine()
     await client.close()
+
+
+async def test_long_lists_are_counted(view: Port, engine: Engine) -> None:
+    run = await engine.start_run("gate", "1", {"topic": "x"})
+    assert await view.run_count(RunQuery(workflow="gate", limit=0)) == Count(1)
+    assert await view.run_count(RunQuery(statuses=("failed", "rejected"))) == Count(0)
+    assert (await view.event_count(EventQuery(run_id=run.id, limit=1))).number >= 1
+    assert (await view.event_count(EventQuery(actor="no such user"))) == Count(0)

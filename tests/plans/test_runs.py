@@ -262,7 +262,8 @@ async def test_the_console_does_what_it_asked_about(tmp_path: Path) -> None:
             await go_on(engine, moved, asked)
             await pilot.press("ctrl+s")
             await until(pilot, lambda: isinstance(pilot.app.screen, BulkDialog))
-            await shows(pilot, "#count", "1 done, 1 failed")
+            await shows(pilot, "#head", "1 of 2 done")
+            await shows(pilot, "#count", "1 failed")
             lines = [str(line) for line in pilot.app.screen.query_one("#results")._lines]  # type: ignore[attr-defined]
             assert any("was waiting at ok, now waiting at sure" in line for line in lines)
         assert (await status(engine, kept), await status(engine, moved)) == ("cancelled", "waiting")

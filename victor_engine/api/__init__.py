@@ -150,7 +150,7 @@ from victor_engine.api.schedules import (
     UpstreamState,
     schedule_refused,
 )
-from victor_engine.api.search import FOUND_KINDS, Found, FoundKind
+from victor_engine.api.search import FOUND_KINDS, Count, Found, FoundKind
 from victor_engine.api.versions import (
     AliasChange,
     AliasInfo,
@@ -238,6 +238,7 @@ __all__ = [
     "ClockAhead",
     "ClockChange",
     "ComparedRun",
+    "Count",
     "DeadLetterGroup",
     "DefinitionDiff",
     "DefinitionInfo",

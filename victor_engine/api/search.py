@@ -24,3 +24,10 @@ class Found(Struct, frozen=True, omit_defaults=True):
     title: str
     detail: str = ""
     at: datetime | None = None
+
+
+class Count(Struct, frozen=True, omit_defaults=True):
+    """The number of rows that match a query. `more` is True if the store stopped counting at this number."""
+
+    number: int
+    more: bool = False

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, ClassVar, Literal, TypeVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.widgets import Static
 
-from victor_engine.api import EventInfo, RunInfo, RunStats
+from victor_engine.api import Count, EventInfo, RunInfo, RunStats
 from victor_tui.base_screen import TableScreen
 from victor_tui.feed import Loader, Subject
 from victor_tui.filter_language import Filter
@@ -28,9 +28,12 @@ from victor_tui.keys import bindings
 from victor_tui.runs.actions import RunCommands
 from victor_tui.runs.columns import known_names
 from victor_tui.saved_views import SavedView
+from victor_tui.text import cut
 from victor_tui.widgets.filter_bar import FilterBar
 from victor_tui.widgets.preview import Facts, Preview
 from victor_tui.widgets.table import LineTable
+
+T = TypeVar("T")
 
 PAGE = 1000
 """Maximum number of listed events or runs. The filter finds older ones."""
@@ -65,6 +68,8 @@ class HistoryScreen(TableScreen):
         self.filter = Filter()
         self.wanted: View = "activity"
         self.wants_trend = False
+        self.total: Count | None = None
+        """The number of rows that match the filter, if not all of them are loaded."""
 
     @property
     def view(self) -> View:
@@ -93,11 +98,11 @@ class HistoryScreen(TableScreen):
             runs = self.filter.run_query(PAGE)
             stats = self.filter.run_query(STATS_LIMIT)
             return {
-                "past": lambda port: port.runs(runs),
+                "past": lambda port: counted(self, port.runs(runs), lambda: port.run_count(runs)),
                 "stats": lambda port: port.run_stats(stats, BUCKETS),
             }
         events = event_query(self.filter, PAGE, activity=self.view == "activity")
-        return {"events": lambda port: port.events(events)}
+        return {"events": lambda port: counted(self, port.events(events), lambda: port.event_count(events))}
 
     def draw(self, subject: Subject) -> None:
         if subject == "stats":
@@ -112,8 +117,7 @@ class HistoryScreen(TableScreen):
         if subject == "past":
             self.query_one(FilterBar).add_completions(known_names(rows))
         word = "runs" if self.view == "runs" else "events"
-        count = f"newest {PAGE} {word}" if len(rows) >= PAGE else f"{len(rows)} {word}"
-        self.query_one(FilterBar).note(count)
+        self.query_one(FilterBar).note(cut(len(rows), self.total, word))
 
     def on_mount(self) -> None:
         self.query_one(Trend).zone = self.console.zone
@@ -223,3 +227,12 @@ class HistoryScreen(TableScreen):
 def run_of(row: Any) -> str | None:
     """Return the id of the run of a row, or None."""
     return row.id if isinstance(row, RunInfo) else getattr(row, "run_id", None)
+
+
+async def counted(
+    screen: HistoryScreen, page: Awaitable[list[T]], count: Callable[[], Awaitable[Count]]
+) -> list[T]:
+    """Return a page, and give the screen the count of the list that it is cut from."""
+    rows = await page
+    screen.total = await count() if len(rows) >= PAGE else None
+    return rows

@@ -14,6 +14,7 @@ from textual.containers import Container
 
 from victor_engine.api import (
     ACTIVE_RUN_STATUSES,
+    Count,
     Port,
     RequestStatus,
     RunInfo,
@@ -40,7 +41,7 @@ from victor_tui.runs.columns import (
     status_cell,
     version_cell,
 )
-from victor_tui.text import duration, full, moment, relative
+from victor_tui.text import cut, duration, full, moment, relative
 from victor_tui.theme import run_mark
 from victor_tui.widgets.columns import Cell, Column
 from victor_tui.widgets.filter_bar import FilterBar
@@ -69,6 +70,8 @@ class RunsScreen(TableScreen):
         self.filter = Filter()
         self._shown_filter = self.filter
         """The filter of the loaded runs."""
+        self._total: Count | None = None
+        """The number of runs that match the filter, if not all of them are loaded."""
         self._depths: dict[str, int] = {}
         self._stuck: frozenset[str] = frozenset()
 
@@ -127,7 +130,8 @@ class RunsScreen(TableScreen):
 
         async def load(port: Port) -> list[RunInfo]:
             found = await (port.runs(query) if query.statuses else newest_and_active(port, query))
-            self._shown_filter = chosen
+            total = await port.run_count(query) if len(found) >= PAGE else None
+            self._shown_filter, self._total = chosen, total
             return found
 
         return {"runs": load}
@@ -148,7 +152,7 @@ class RunsScreen(TableScreen):
             table.redraw()
         bar = self.query_one(FilterBar)
         bar.add_completions(known_names(runs))
-        more = f"newest {PAGE}" if len(runs) >= PAGE else str(len(runs))
+        more = cut(len(runs), None if self.filter.stuck else self._total)
         late = f"▲ {len(self._stuck)} stuck · " if self._stuck else ""
         bar.note(f"{late}{more}", bad=bool(self._stuck))
 

@@ -1,10 +1,11 @@
-"""The query of the port for the search by name."""
+"""The queries of the port for the search by name, and for the counts of long lists."""
 
 from __future__ import annotations
 
-from victor_engine.api import FOUND_KINDS, Found, FoundKind
+from victor_engine.api import FOUND_KINDS, Count, EventQuery, Found, FoundKind, RunQuery
 from victor_engine.engine.queries.reader import Reader
 from victor_engine.errors import UsageError
+from victor_engine.store.queries.list_counts import event_count, run_count
 from victor_engine.store.queries.search import find
 
 MAX_FOUND = 50
@@ -27,3 +28,9 @@ class SearchQueries:
         if len(text) > MAX_TEXT:
             raise UsageError(f"a search has at most {MAX_TEXT} characters")
         return await self._reader.read(find, text, kinds, limit)
+
+    async def run_count(self, query: RunQuery) -> Count:
+        return await self._reader.read(run_count, query)
+
+    async def event_count(self, query: EventQuery) -> Count:
+        return await self._reader.read(event_count, query)

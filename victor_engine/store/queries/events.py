@@ -23,6 +23,19 @@ _SELECT = (
 
 def events(connection: sqlite3.Connection, query: EventQuery) -> list[EventInfo]:
     """Return a page of events, newest first."""
+    where, values = conditions(connection, query)
+    if query.before_seq is not None:
+        where.append("e.seq < ?")
+        values.append(query.before_seq)
+    condition = f" WHERE {' AND '.join(where)}" if where else ""
+    rows = connection.execute(
+        f"{_SELECT}{condition} ORDER BY e.seq DESC LIMIT ?", [*values, max(0, query.limit)]
+    )
+    return [_info(row) for row in rows]
+
+
+def conditions(connection: sqlite3.Connection, query: EventQuery) -> tuple[list[str], list[Any]]:
+    """Return the conditions of a query on an event `e` and its run `r`, without its page."""
     where: list[str] = []
     values: list[Any] = []
 
@@ -62,13 +75,7 @@ def events(connection: sqlite3.Connection, query: EventQuery) -> list[EventInfo]
         details = sorted(map(str, DETAILS))
         add(f"e.kind NOT IN ({marks(len(details))})", *details)
         add("NOT (e.kind = ? AND e.run_key IS NOT NULL)", str(EventKind.FIRE_DECIDED))
-    if query.before_seq is not None:
-        add("e.seq < ?", query.before_seq)
-    condition = f" WHERE {' AND '.join(where)}" if where else ""
-    rows = connection.execute(
-        f"{_SELECT}{condition} ORDER BY e.seq DESC LIMIT ?", [*values, max(0, query.limit)]
-    )
-    return [_info(row) for row in rows]
+    return where, values
 
 
 def _first_since(connection: sqlite3.Connection, since: int) -> int:
