@@ -223,6 +223,7 @@ class Feed:
             try:
                 port = await self._connect()
                 self.port = port
+                self._watch_silence(port)
                 engine = await port.engine()
                 self.snapshots["engine"] = engine
                 self.snapshots["caller"] = await port.whoami()
@@ -251,6 +252,18 @@ class Feed:
             finally:
                 timer.cancel()
                 now.cancel()
+
+    def _watch_silence(self, port: Port) -> None:
+        """Report an engine that does not answer as lost, until it answers or the connection ends."""
+        from victor_engine.service.connect import watch_silence
+
+        def report(text: str) -> None:
+            if text:
+                self._post(Lost(EngineUnavailableError(text), None))
+            elif "caller" in self.snapshots:
+                self._post(Connected(port))
+
+        watch_silence(port, report)
 
     def retry(self) -> None:
         """Reconnect now if the feed waits for the next attempt."""

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.message import Message
 
+from tests.engine.support import engine_on, workspace
 from tests.tui.realport import BO, PATIENCE, RealPort
-from victor_engine.api import EventInfo, Port, RunQuery, ScheduleSpec
+from victor_engine.api import Actor, EventInfo, Port, RunQuery, ScheduleSpec
+from victor_engine.api.port import PortMethod
 from victor_engine.errors import StorageError, StoreError
+from victor_engine.service import connection
+from victor_engine.service.client import Client
+from victor_engine.service.guard import OwnerOnly
+from victor_engine.service.server import PortServer
 from victor_tui.feed import Connected, Feed, LoadFailed, Lost, Refreshed, stale_subjects
 
 
@@ -177,3 +185,45 @@ async def test_what_a_new_screen_needs_waits_for_no_pause_and_for_nothing_else(b
     assert gate.asked == [0.1, 0.1]
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+class Slow(OwnerOnly):
+    """A gate whose calls wait while it is held."""
+
+    def __init__(self, port: Port) -> None:
+        super().__init__(port)
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def call(self, actor: Actor, method: PortMethod, given: dict[str, Any]) -> Any:
+        await self.open.wait()
+        return await super().call(actor, method, given)
+
+
+async def test_an_engine_that_does_not_answer_is_shown_until_it_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "NOTE_SECONDS", 0.1)
+    posted = list[Message]()
+    async with engine_on(workspace(tmp_path, {"victor.yaml": ""})) as engine:
+        gate = Slow(engine)
+        server = PortServer(engine, tmp_path / "s" / "engine.sock", gate=gate)
+        await server.start()
+        feed = Feed(lambda: Client.connect(server.path, via="console"), posted.append, interval=0.01)
+        feed.watch({"runs": lambda port: port.runs(RunQuery())})
+        task = asyncio.create_task(feed.run())
+        await until(lambda: "runs" in feed.snapshots)
+        assert [type(m) for m in posted if isinstance(m, Connected | Lost)] == [Connected]
+
+        gate.open.clear()
+        feed.mark_stale("runs")
+        await until(lambda: [m for m in posted if isinstance(m, Lost)])
+        lost = next(m for m in posted if isinstance(m, Lost))
+        assert re.fullmatch(r"the engine has not answered for \d+ seconds \(runs\)", lost.error.message)
+        assert lost.retry_in is None
+
+        gate.open.set()
+        await until(lambda: len([m for m in posted if isinstance(m, Connected)]) == 2)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await server.close()

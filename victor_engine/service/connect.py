@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -213,6 +213,14 @@ async def open_console(
                 raise
             return port, False
     return _read_only(paths), False
+
+
+def watch_silence(port: Port, report: Callable[[str], None]) -> None:
+    """Call `report` with a text while an attached engine does not answer, and with an empty text when it answers again."""
+    from victor_engine.service.connection import Connection
+
+    if isinstance(port, Connection):
+        port.on_silence = report
 
 
 def _store_exists(paths: Paths) -> bool:

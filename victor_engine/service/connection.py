@@ -56,6 +56,9 @@ class Connection:
         self._heard = 0.0
         self.announce: Callable[[str], None] = lambda text: None
         """Called with the text of a call that waits longer than `NOTE_SECONDS`."""
+        self.on_silence: Callable[[str], None] = lambda text: None
+        """Called about once a second with a text while the engine does not answer, then with an empty text."""
+        self._silent = False
         self._streams: dict[int, asyncio.Queue[protocol.FromServer | None]] = {}
         self._lost: str | None = None
         self.accepts_tokens = False
@@ -239,9 +242,10 @@ class Connection:
             await asyncio.sleep(min(1.0, NOTE_SECONDS))
             now = clock()
             late = [each for each in self._pending.values() if now - each.since >= NOTE_SECONDS]
+            silent = now - max(self._heard, late[0].since) if late else 0.0
+            self._report_silence(silent, late)
             if not late:
                 continue
-            silent = now - max(self._heard, late[0].since)
             if silent >= ANSWER_SECONDS:
                 self._lose(
                     f"{self._path}: the engine did not answer {late[0].method} and sent nothing for {silent:.0f} seconds; "
@@ -269,6 +273,14 @@ class Connection:
         """Send a call of a method of the port, and return its result as JSON."""
         _, raw = await self._request(name, params)
         return bytes(raw)
+
+    def _report_silence(self, silent: float, late: list[Pending]) -> None:
+        if silent >= NOTE_SECONDS:
+            self._silent = True
+            self.on_silence(f"the engine has not answered for {silent:.0f} seconds ({late[0].method})")
+        elif self._silent:
+            self._silent = False
+            self.on_silence("")
 
     async def call(self, name: str, params: dict[str, Any]) -> Any:
         """Send a call of a method of the port, and return its result."""
