@@ -58,7 +58,10 @@ async def test_the_stack_of_a_blocked_loop_is_in_the_log_and_its_run_is_counted(
         assert "the event loop has been blocked for 0." in caplog.text
         assert "in block\n    time.sleep(seconds)" in caplog.text
         assert engine.alive()
-        (found,) = await engine.store.read(suspects.listed)
+        async with asyncio.timeout(20):
+            while not (listed := await engine.store.read(suspects.listed)):
+                await asyncio.sleep(0.01)  # the count is stored after the loop continues
+        (found,) = listed
         assert (found.node_id, found.deaths, found.quarantined) == ("slow", 1, False)
         request = await question(engine, run.id)
         await engine.answer(request.id, request.revision, Answer(outcome="approved"))
