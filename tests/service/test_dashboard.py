@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.engine.support import engine_on, workspace
 
@@ -28,6 +29,13 @@ def expressions() -> list[str]:
     board = dashboard()
     queries = [each["query"]["query"] for each in board["templating"]["list"] if each["type"] == "query"]
     return queries + [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+
+
+def alerts() -> list[str]:
+    """Return the expressions of the rules for Prometheus in the documentation."""
+    page = (Path(__file__).parents[2] / "docs" / "observability.md").read_text("utf-8")
+    [block] = [text for text in re.findall(r"```yaml\n(.*?)```", page, re.S) if text.startswith("groups:")]
+    return [rule["expr"] for group in yaml.safe_load(block)["groups"] for rule in group["rules"]]
 
 
 def names(text: str) -> set[str]:
@@ -56,11 +64,11 @@ async def labels_of(tmp_path: Path) -> dict[str, set[str]]:
 
 async def test_each_expression_names_metrics_and_labels_that_exist(tmp_path: Path) -> None:
     known = await labels_of(tmp_path)
-    for expression in expressions():
+    for expression in (*expressions(), *alerts()):
         used = names(expression)
-        assert used, expression
+        assert used or expression.startswith("up{"), expression
         assert used <= known.keys(), expression
-        labels = {"instance"}.union(*(known[name] for name in used))
+        labels = {"instance", "job"}.union(*(known[name] for name in used))
         grouped = [
             part.strip() for each in re.findall(r"by \(([^)]*)\)", expression) for part in each.split(",")
         ]
