@@ -124,10 +124,13 @@ async def test_the_metrics_of_a_daemon(tmp_path: Path) -> None:
             assert "victor_slots 100.0" in textfile.read_text()
             assert stat.S_IMODE(textfile.stat().st_mode) == 0o644
 
-            # A client that sends nothing does not keep others waiting for ever, and the engine answers.
-            idle = socket.create_connection(tuple(address.split(":")))
+            # Clients that send nothing keep neither others nor the engine waiting.
+            host, number = address.split(":")
+            idle = [socket.create_connection((host, int(number))) for _ in range(4)]
+            assert value(await scrape(url=url), "victor_slots") == 100
             assert (await port.whoami()).user
-            idle.close()
+            for each in idle:
+                each.close()
 
             settings.write_text(json.dumps({"metrics": {"listen": f"unix:{unix}"}}))
             daemon.send_signal(signal.SIGHUP)

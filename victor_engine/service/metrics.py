@@ -36,7 +36,10 @@ TEXTFILE_SECONDS = 15.0
 """Seconds between two writes of the text file. The series are refreshed as often, also if no client reads them."""
 
 REQUEST_SECONDS = 10.0
-"""Seconds after which the connection of a client is closed, so that a slow client does not keep others waiting."""
+"""Seconds after which the connection of a client is closed."""
+
+MOST_CLIENTS = 8
+"""The most clients at a time. Further ones are disconnected."""
 
 
 class _Handler(WSGIRequestHandler):
@@ -49,11 +52,14 @@ class _Handler(WSGIRequestHandler):
         return
 
 
-class _Server(WSGIServer):
-    """A server for one client at a time. `family` and address decide between TCP and a Unix socket."""
+class _Server(socketserver.ThreadingMixIn, WSGIServer):
+    """A server for a few clients at a time. `family` and address decide between TCP and a Unix socket."""
+
+    daemon_threads = True
 
     def __init__(self, family: socket.AddressFamily, address: Any, app: Any) -> None:
         self.address_family = family
+        self._free = threading.BoundedSemaphore(MOST_CLIENTS)
         super().__init__(address, _Handler)
         self.set_app(app)
 
@@ -68,6 +74,12 @@ class _Server(WSGIServer):
         self.setup_environ()
 
     def process_request(self, request: Any, client_address: Any) -> None:
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
         def end() -> None:
             with suppress(OSError):
                 request.shutdown(socket.SHUT_RDWR)
@@ -76,9 +88,10 @@ class _Server(WSGIServer):
         timer.daemon = True
         timer.start()
         try:
-            super().process_request(request, client_address)
+            super().process_request_thread(request, client_address)
         finally:
             timer.cancel()
+            self._free.release()
 
     def get_request(self) -> tuple[Any, Any]:
         request, _ = super().get_request()
