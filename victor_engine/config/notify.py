@@ -116,7 +116,7 @@ def _read_command(reader: Reader, name: str, workspace: Path) -> Binding | None:
             )
         return None
     binding = read_binding(reader.source, reader.key_path, given, "notify", name, workspace)
-    return replace(binding, inherit_env=False)
+    return replace(binding, inherit_env=False, result="text")
 
 
 def _check_fields(reader: Reader, key: str) -> None:
