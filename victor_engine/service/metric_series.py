@@ -11,11 +11,19 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 
 from victor_engine import __version__
+from victor_engine.domain.statuses import FINAL_RUN_STATUSES
 from victor_engine.store import queries
 from victor_engine.store.queries import metrics as stored
 from victor_engine.store.repositories import suspects
@@ -49,6 +57,8 @@ class MetricSeries:
         self._refreshed = float("-inf")
         self._cursor: stored.Cursor | None = None
         self._workflows: set[str] = set()
+        without_created: Any = disable_created_metrics  # the client declares no types for it
+        without_created()
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
 
@@ -115,7 +125,7 @@ class MetricSeries:
         if self._cursor is None:
             self._cursor = stored.newest(connection)
         if len(self._workflows) < MOST_WORKFLOWS:
-            self._workflows.update(stored.workflows_in_force(connection, MOST_WORKFLOWS)[: self._room()])
+            self._begin(stored.workflows_in_force(connection, MOST_WORKFLOWS))
         fire, event = self._cursor
         while fires := stored.fires_after(connection, fire, PAGE):
             for _, each in fires:
@@ -128,8 +138,13 @@ class MetricSeries:
                 self._count_end(end)
             self._cursor = stored.Cursor(fire, event)
 
-    def _room(self) -> int:
-        return MOST_WORKFLOWS - len(self._workflows)
+    def _begin(self, in_force: list[str]) -> None:
+        """Begin the series of workflows, so that the first failure is an increase and not a new series."""
+        new = [name for name in in_force if name not in self._workflows]
+        for name in new[: MOST_WORKFLOWS - len(self._workflows)]:
+            self._workflows.add(name)
+            for status in FINAL_RUN_STATUSES:
+                self.ended.labels(name, str(status))
 
     def _name(self, workflow: str) -> str:
         return workflow if workflow in self._workflows else OTHER
