@@ -100,3 +100,46 @@ def test_the_help_lists_the_inputs_with_and_without_a_store(victor: Victor) -> N
 )
 def test_the_value_of_an_input_is_text_or_json(schema: Any, text: str, value: Any) -> None:
     assert read_value(schema, text) == value
+
+
+CHILD = """
+workflows:
+  w:
+    version: 1.0.0
+    inputs: {customer: string, count: {type: integer, default: 3}}
+    nodes: [{id: a, type: transform, transform: "doubled = count * 2"}]
+"""
+PARENT = """
+workflows:
+  parent:
+    nodes:
+      - {{id: go, type: workflow, workflow: w, {keys}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("keys", "column", "words"),
+    [
+        ("inputs: {count: 3}", 55, "w: customer is required"),
+        ("inputs: {customer: a, count: many}", 76, "w: count must be a whole number"),
+        ("inputs: {custmer: $ctx.x, customer: a}", 65, "w: custmer is not an input"),
+        ("input_mapping: {cust: x, customer: y}", 69, "w: cust is not an input"),
+        ("wait: false", 9, "w: customer is required"),
+        ("inputs: {customer: $ctx.x, count: $ctx.y}", 0, ""),
+        ("input_mapping: [customer]", 0, ""),
+        ("version: ^1.0", 0, ""),
+    ],
+)
+def test_the_inputs_of_a_child_are_checked_in_the_file(
+    tmp_path: Path, capsys: Capture, keys: str, column: int, words: str
+) -> None:
+    files = {"victor.yaml": "{}\n", "workflows/c.yaml": CHILD, "workflows/p.yaml": PARENT.format(keys=keys)}
+    victor = Victor(workspace(tmp_path, files), capsys)
+    code = victor("validate", str(victor.root))
+    said = victor.out + victor.err
+    if not words:
+        assert code == 0, said
+        return
+    assert code == 3, said
+    (line,) = [line for line in said.splitlines() if words in line]
+    assert f"p.yaml:5:{column}: error: node 'go': {words}" in line

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from victor_engine.cli.validation_stores import Stores
     from victor_engine.config import Config
     from victor_engine.definition.loader import LoadResult
+    from victor_engine.definition.model import WorkflowDefinition
 
 
 class Whole:
@@ -68,6 +69,38 @@ class _Workspace:
             yield from self._version(workflow, spec)
         yield from self._declared_twice()
         yield from self._references()
+        yield from self._child_inputs()
+
+    def _child_inputs(self) -> Iterator[ProblemInfo]:
+        """Yield an error for each input that a node gives its child in a wrong way or leaves out.
+
+        A node without a version starts the newest version of the files. Others are checked when they start.
+        """
+        from victor_engine.definition.checks.input_checks import child_input_problems
+        from victor_engine.definition.model import SubWorkflowNode
+
+        for result in self._given.values():
+            for name, definition in result.workflows.items():
+                for node in definition.nodes.values():
+                    if not isinstance(node, SubWorkflowNode) or node.version is not None:
+                        continue
+                    child = self._newest(node.workflow)
+                    if child is None or child.inputs is None:
+                        continue
+                    reader = result.nodes[name][node.id]
+                    for path, text in child_input_problems(node, child.inputs).items():
+                        first = path.partition(".")[0]
+                        key = "inputs" if first in node.inputs or not node.input_mapping else "input_mapping"
+                        line, column = reader.document.place((*reader.path, key, *path.split(".")))
+                        message = f"{reader.what}: {node.workflow}: {path or 'the state'} {text}"
+                        yield ProblemInfo("error", message, result.path, line, column)
+
+    def _newest(self, workflow: str) -> WorkflowDefinition | None:
+        """Return the newest version of a workflow in the files."""
+        from victor_engine.precedence import version_order
+
+        found = [result.workflows[workflow] for result in self._all.values() if workflow in result.workflows]
+        return max(found, key=lambda each: version_order(each.version or "0.0.0"), default=None)
 
     def _declared_twice(self) -> Iterator[ProblemInfo]:
         """Yield an error for each version that two files declare differently."""

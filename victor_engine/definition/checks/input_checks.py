@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from victor_engine.definition.model import WorkflowDefinition
+from victor_engine.definition.inputs import Inputs
+from victor_engine.definition.model import SubWorkflowNode, WorkflowDefinition
+from victor_engine.definition.nodes.process_keys import has_reference
 from victor_engine.definition.reader import Problems, Reader
 
 
@@ -29,6 +31,31 @@ def check_schedule_inputs(definition: WorkflowDefinition, reader: Reader, proble
         problems.error(place, f"{reader.what}: schedule.initial_state: {path or 'the state'} {text}", remedy)
 
 
+def child_input_problems(node: SubWorkflowNode, inputs: Inputs) -> dict[str, str]:
+    """Return the problems of the inputs that a node gives its child, by dotted path.
+
+    Values of the state are known only when the node is executed; then the child checks them.
+    """
+    literal = {name: value for name, value in node.inputs.items() if not _refers(value)}
+    later = [*(name for name in node.inputs if name not in literal), *node.input_mapping]
+    problems = inputs.problems({**literal, **dict.fromkeys(later)}, later)
+    # The value of a reference is not known yet, so only its name is checked.
+    return {
+        path: text
+        for path, text in problems.items()
+        if path.partition(".")[0] not in later or path not in inputs.properties
+    }
+
+
+def _refers(value: Any) -> bool:
+    """Return whether a value contains a reference to the state, to the instant of the run or to a secret."""
+    if isinstance(value, str):
+        return has_reference(value)
+    if isinstance(value, Mapping):
+        return any(map(_refers, value.values()))
+    return isinstance(value, list | tuple) and any(map(_refers, value))
+
+
 def _taken(after: Any) -> tuple[str, ...]:
     """Return the keys that a dependency adds to the state."""
     take = after.get("take") if isinstance(after, Mapping) else None
@@ -37,4 +64,4 @@ def _taken(after: Any) -> tuple[str, ...]:
     return tuple(map(str, take)) if isinstance(take, (list, Mapping)) else ()
 
 
-__all__ = ["check_schedule_inputs"]
+__all__ = ["check_schedule_inputs", "child_input_problems"]
