@@ -377,3 +377,19 @@ async def test_the_rules_of_retention_are_shown_and_confirmed(
     assert (code, "in force, confirmed by" in out) == (0, True)
     assert "retention is not in force" not in both("scheduler", "status")[2]
     assert json.loads(both("db", "prune", "--json")[1])["in_force"]
+
+
+async def test_rules_of_the_configuration_of_the_last_daemon_are_shown_without_an_engine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = workspace(tmp_path, FILES)
+    settings = tmp_path / "scheduler.yaml"
+    settings.write_text("scheduler: {history_retention_days: 7}\n")
+    async with engine_on(root, mode="daemon", config_file=settings) as engine:
+        rules = await engine.retention()
+    capsys.readouterr()
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(victor, root, "prune", "--dry-run").result() == 0
+    out = capsys.readouterr().out
+    assert (rules.rules[0] in out, rules.digest in out) == (True, True)
+    assert "7 days" in rules.rules[0]
