@@ -28,7 +28,7 @@ def send(url: str, authorization: str, *, examples: int, step: int = 1, seed: in
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
     operations = [each.ok() for each in schema.get_all_operations()]
     ends = ("/v1/engine/stop_engine", "/v1/engine/subscribe")  # the engine, and never
-    sent = 0
+    sent, failed = 0, []
     for operation in [each for each in operations if each.path not in ends][::step]:
 
         @seeded(seed)
@@ -46,7 +46,12 @@ def send(url: str, authorization: str, *, examples: int, step: int = 1, seed: in
             case.validate_response(response, checks=(not_a_server_error,))
             sent += 1
 
-        call()
+        try:
+            call()
+        except Exception as error:  # go on, and report all methods that fail
+            failed.append(error)
+    if failed:
+        raise ExceptionGroup(f"{len(failed)} methods of the port failed", failed)
     return sent
 
 

@@ -95,6 +95,7 @@ async def test_a_program_calls_the_engine_with_the_shapes_of_the_socket(programs
     listed = await programs(ci, "runs/runs", {"query": {"workflow": "anyone"}})
     assert [each["id"] for each in listed.json()] == [run.json()["id"]]
     assert (await programs(ci, "engine/whoami")).json()["user"] == "token:ci"
+    assert (await programs(ci, "people/requests", {"query": {"around": ""}})).json() == []
     assert "access-control-allow-origin" not in run.headers
     assert run.headers["cache-control"] == "no-store"
 

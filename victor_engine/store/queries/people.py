@@ -47,7 +47,8 @@ def requests(
 ) -> list[RequestInfo]:
     """Return a page of requests, in the order of `request_filters.list_parts`. `asks` is the user of the query."""
     parts = list_parts(connection, query, asks)
-    counts = [_count(connection, part) for part in parts] if query.offset or query.around else []
+    counted = query.offset or query.around is not None
+    counts = [_count(connection, part) for part in parts] if counted else []
     return _page(connection, parts, counts, query.limit, _offset(connection, query, parts, counts))
 
 
