@@ -44,7 +44,7 @@ def stream_until(client: httpx.Client, kind: str, **named: Any) -> list[int]:
 def test_events_are_streamed_without_gaps_across_a_kill_of_the_engine(site: Site) -> None:
     text = site.victor("api", "token", "add", "ci", "--role", "operator").stdout.strip()
     with site.client(text) as client:
-        run = client.post("/runs/start_run", json={"workflow": "w"}).raise_for_status().json()
+        run = client.post("/runs/start_run", json={"workflow": "w", "key": "first"}).raise_for_status().json()
         first = stream_until(client, "run.finished", params={"after": 0})
         assert first == sorted(set(first))
         with client.stream("GET", "/engine/subscribe") as response:  # new events only
@@ -61,6 +61,10 @@ def test_events_are_streamed_without_gaps_across_a_kill_of_the_engine(site: Site
         site.start_engine()
         listed = client.post("/runs/runs", json={"query": {}}).raise_for_status().json()
         assert [each["id"] for each in listed] == [run["id"]]
+        again = (
+            client.post("/runs/start_run", json={"workflow": "w", "key": "first"}).raise_for_status().json()
+        )
+        assert again["id"] == run["id"]
         rest = stream_until(client, "engine.started", headers={"Last-Event-ID": str(first[-1])})
         assert rest[0] == first[-1] + 1
         assert (first + rest) == list(range(1, rest[-1] + 1))

@@ -114,7 +114,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
         (
             each.name,
             each.grant.role,
-            ", ".join(each.grant.scopes) or "all",
+            f"starts {each.hook.workflow}" if each.hook else ", ".join(each.grant.scopes) or "all",
             "yes" if each.grant.may_answer else "no",
             local(each.created),
             local(each.expires) if each.valid_at(now) else "expired",
@@ -135,6 +135,34 @@ def revoke(ctx: click.Context, name: str) -> None:
     """Revoke a token. A running server refuses it from the next call on."""
     _tokens(_paths(ctx)).revoke(name)
     print_line(f"token:{name} is revoked")
+
+
+@api.group()
+def hook() -> None:
+    """Add webhooks, which start a workflow by signed requests. `victor api token` lists and revokes them."""
+
+
+@hook.command("add")
+@click.argument("name")
+@click.argument("workflow")
+@click.option("--version", help="Version, range or alias; default: latest.")
+@click.option("--expires", default="366d", show_default=True, help="Time until it expires, up to 366d.")
+@json_option
+@click.pass_context
+def add_hook(
+    ctx: click.Context, name: str, workflow: str, version: str | None, expires: str, as_json: bool
+) -> None:
+    """Add a webhook for a workflow with declared inputs, and print its secret, which signs the requests."""
+    tokens = _tokens(_paths(ctx))
+    secret = tokens.add_hook(name, workflow, version, datetime.now(UTC), _lifetime(expires))
+    [added] = [each for each in tokens.all() if each.name == name]
+    if as_json:
+        print_json({**_described(added), "secret": secret})
+        return
+    print_line(secret)
+    print_note(
+        f"POST /v1/hooks/{name} starts {workflow}, until {local(added.expires)}. It is not shown again"
+    )
 
 
 def _paths(ctx: click.Context) -> Paths:
@@ -166,6 +194,7 @@ def _described(each: Token) -> dict[str, object]:
         "may_answer": each.grant.may_answer,
         "created": each.created,
         "expires": each.expires,
+        "workflow": each.hook.workflow if each.hook else None,
     }
 
 

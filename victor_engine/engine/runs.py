@@ -24,11 +24,22 @@ from victor_engine.scheduling import schedule_commands
 from victor_engine.scheduling.timezones import get_zone
 from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx
-from victor_engine.store.repositories import retention, runs
+from victor_engine.store.repositories import retention, runs, start_keys
 from victor_engine.store.repositories.run_rows import RunRef, pinned
 from victor_engine.store.runs import NewRun, insert_run
 from victor_engine.store.state import given_state
 from victor_engine.versioning import catalog
+
+MOST_KEY = 200
+"""Maximum characters of the key of a start."""
+
+
+class _StartedBefore(Exception):
+    """An earlier call started a run with the same key."""
+
+    def __init__(self, run_id: str, workflow: str) -> None:
+        self.run_id = run_id
+        self.workflow = workflow
 
 
 class RunService:
@@ -73,15 +84,23 @@ class RunService:
         state: dict[str, Any] | None = None,
         note: str = "",
         nominal: datetime | None = None,
+        key: str = "",
     ) -> RunInfo:
         self._current.require_trust()
+        if len(key) > MOST_KEY:
+            raise UsageError(f"start_run: the key is longer than {MOST_KEY} characters")
         actor = acting()
         instant = {} if nominal is None else self._instant(nominal)
 
         def plan(tx: Tx) -> NewRun:
+            if key:
+                tx.apart()
+                if (known := start_keys.run_of(tx, actor.uid, key)) is not None:
+                    raise _StartedBefore(*known)
             schedule_commands.refuse_while_draining(tx)
             start = self._starting.resolve(tx, workflow, version)
             return NewRun(
+                start_key=key,
                 workflow=workflow,
                 definition_id=start.definition_id,
                 start_node=start.node,
@@ -95,7 +114,14 @@ class RunService:
                 instant=instant,
             )
 
-        created = await self._runtime.create(plan)
+        try:
+            created = await self._runtime.create(plan)
+        except _StartedBefore as before:
+            if before.workflow != workflow:
+                raise ConflictError(
+                    f"the key {key!r} started run {before.run_id} of {before.workflow}; use another key for {workflow}"
+                ) from None
+            return await self._queries.info(before.run_id)
         definition_id = created.new.definition_id
         pace = self._queries.paces.remembered(definition_id, self._clock.now())
         known = self._runtime.loader.known_definition(definition_id)

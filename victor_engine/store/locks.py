@@ -41,6 +41,7 @@ OWNED: dict[str, Root] = {
     "expectations": Root.SCHEDULE,
     "runs": Root.RUN,
     "run_choices": Root.RUN,
+    "start_keys": Root.RUN,
     "run_migrations": Root.RUN,
     "run_states": Root.RUN,
     "attempts": Root.RUN,

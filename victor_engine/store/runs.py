@@ -15,6 +15,7 @@ from victor_engine.events import EventKind
 from victor_engine.reserved import RUN, SECRETS, refusal, reserved_in
 from victor_engine.store.db import Tx, actor_json
 from victor_engine.store.repositories import runs as rows
+from victor_engine.store.repositories import start_keys
 from victor_engine.store.repositories.attempt_rows import LIVE
 from victor_engine.store.repositories.run_rows import HELD
 
@@ -41,7 +42,7 @@ class NewRun(Struct, frozen=True, kw_only=True):
 
     `secrets` are the references to secrets in its state, from `secretrefs.separated`. `instant` is the instant that
     it is for, from `run_instant`. `inputs` are the declared inputs of its workflow; its state must match them, and gets
-    their defaults.
+    their defaults. `start_key` identifies the start, in a transition that is not plain.
     """
 
     workflow: str
@@ -57,6 +58,7 @@ class NewRun(Struct, frozen=True, kw_only=True):
     priority: int = 0
     note: str = ""
     backfill_id: int | None = None
+    start_key: str = ""
     choice: Choice | None = None
     secrets: dict[str, Any] = {}
     instant: dict[str, Any] = {}
@@ -190,6 +192,8 @@ def create_run(tx: Tx, new: NewRun) -> Created:
     batch = RunBatch(tx)
     created = batch.add(new)
     batch.flush()
+    if new.start_key and new.actor is not None:
+        start_keys.add(tx, new.actor.uid, new.start_key, created.key)
     return created
 
 

@@ -384,6 +384,13 @@ CREATE TABLE secret_answers (
   PRIMARY KEY (run_key, node_id, field)
 ) WITHOUT ROWID;
 
+CREATE TABLE start_keys (
+  uid     INTEGER NOT NULL,             -- of the user or token that started the run
+  key     TEXT NOT NULL,
+  run_key INTEGER NOT NULL REFERENCES runs (key) ON DELETE CASCADE,
+  PRIMARY KEY (uid, key)
+);
+
 CREATE TABLE state_migrations (
   id            INTEGER PRIMARY KEY,
   workflow      TEXT NOT NULL,
@@ -522,6 +529,8 @@ CREATE INDEX runs_workflow_status ON runs (workflow, status);
 CREATE INDEX schedule_moves_batch ON schedule_moves (batch);
 
 CREATE INDEX schedules_due ON schedules (next_fire) WHERE next_fire IS NOT NULL AND removed_at IS NULL;
+
+CREATE INDEX start_keys_run ON start_keys (run_key);
 
 CREATE INDEX votes_request ON votes (request_key);
 

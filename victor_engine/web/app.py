@@ -29,7 +29,8 @@ from victor_engine.errors import (
     VictorError,
 )
 from victor_engine.service import frames, protocol
-from victor_engine.web import events, openapi, problems
+from victor_engine.service.client import Client
+from victor_engine.web import events, hooks, openapi, problems
 from victor_engine.web.engines import Engines
 from victor_engine.web.problems import HttpError
 from victor_engine.web.rate import Limited
@@ -105,20 +106,45 @@ class Api:
         content = events.stream(client, after, partial(self._check, token))
         return _Stream(content, stack)
 
+    async def hook(self, request: Request) -> Response:
+        """Start the run of a webhook. A request that is sent twice starts one run."""
+        token = self._tokens.find_hook(request.path_params["name"])
+        if token is None or token.hook is None:
+            raise hooks.refused()
+        signed = hooks.signed_by(request.headers)
+        async with self._body(request, hooks.BODY_BYTES) as body:
+            hooks.verify(token.hook.secret, signed, body, self._now())
+            self._check_expiry(token)
+            limited = self._limits_of(token)
+            limited.count()
+            inputs = hooks.inputs_of(body)
+        with limited.active("calls"):
+            async with self._engine(token, "start_run") as client:
+                run = await hooks.start(client, token.hook, signed.key, inputs)
+        log.info("token:%s hook %s", token.name, run.id)
+        content = msgspec.json.encode({"run": run.id, "workflow": run.workflow, "status": run.status})
+        return Response(content, 202, headers=_HEADERS, media_type="application/json")
+
     # --- calls -----------------------------------------------------------------------------
 
     async def _call(self, request: Request, token: Token, method: PortMethod) -> bytes:
         async with self._body(request) as body:
             given = await _arguments(method, body)
+        async with self._engine(token, method.name) as client:
+            return await client.call_raw(method.name, given)
+
+    @asynccontextmanager
+    async def _engine(self, token: Token, name: str) -> AsyncIterator[Client]:
+        """Yield the connection of a token for a call. Raise HttpError 504 if the engine does not answer in time."""
         try:
             async with asyncio.timeout(CALL_SECONDS), self._engines.client(token) as client:
-                return await client.call_raw(method.name, given)
+                yield client
         except TimeoutError:
             raise HttpError(
                 504,
                 EngineUnavailableError(
-                    f"{method.name}: the engine did not answer within {CALL_SECONDS:g} seconds; look at the state "
-                    "before you try again"
+                    f"{name}: the engine did not answer within {CALL_SECONDS:g} seconds; look at the state before you "
+                    "try again, or give the start of a run a key"
                 ),
             ) from None
 
@@ -154,18 +180,19 @@ class Api:
         return found
 
     @asynccontextmanager
-    async def _body(self, request: Request) -> AsyncIterator[bytes]:
+    async def _body(self, request: Request, most: int | None = None) -> AsyncIterator[bytes]:
         """Yield the body of a request. Raise HttpError if it is too large, too slow, or not JSON."""
         body, held = bytearray(), 0
+        most = protocol.MAX_REQUEST if most is None else most
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 async for chunk in request.stream():
                     self._bodies += len(chunk)
                     held += len(chunk)
-                    if held > protocol.MAX_REQUEST:
+                    if held > most:
                         raise HttpError(
                             413,
-                            UsageError(f"the body is larger than {frames.megabytes(protocol.MAX_REQUEST)}"),
+                            UsageError(f"the body is larger than {frames.megabytes(most)}"),
                         )
                     if self._bodies > BODIES:
                         raise HttpError(
@@ -206,6 +233,7 @@ def application(api: Api) -> Starlette:
     return Starlette(
         routes=[
             Route("/openapi.json", api.document, methods=["GET"]),
+            Route(openapi.HOOKS, api.hook, methods=["POST"]),
             Route(openapi.path_of(subscribe), api.subscribe, methods=["GET"]),
             *routes,
         ],

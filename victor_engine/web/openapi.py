@@ -16,6 +16,9 @@ from victor_engine.service import protocol
 PREFIX = "/v1"
 """The first part of each path, which has the version of the API."""
 
+HOOKS = f"{PREFIX}/hooks/{{name}}"
+"""The path of webhooks."""
+
 _TEMPLATE = "#/components/schemas/{name}"
 _PROBLEM = {
     "title": "Problem",
@@ -54,6 +57,7 @@ def document() -> bytes:
         paths[path_of(declared)] = {"post": {**_operation(declared, content), "requestBody": body}}
     subscribe = port.declared()["subscribe"]
     paths[path_of(subscribe)] = {"get": {**_operation(subscribe, _stream(shapes[-1])), "parameters": _RESUME}}
+    paths[HOOKS] = {"post": _HOOK}
     found = {
         "openapi": "3.1.0",
         "info": {"title": "victor", "version": __version__, "description": _ABOUT},
@@ -87,10 +91,44 @@ _RESUME = [
 ]
 
 
+def _header(name: str, description: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "header",
+        "required": True,
+        "description": description,
+        "schema": {"type": "string"},
+    }
+
+
+_PROBLEMS = {"application/problem+json": {"schema": {"$ref": _TEMPLATE.format(name="Problem")}}}
+_HOOK = {
+    "operationId": "start_by_hook",
+    "tags": ["hooks"],
+    "summary": "Start the run of a webhook. The body has the inputs of its workflow.",
+    "security": [],
+    "parameters": [
+        {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}},
+        _header("Victor-Timestamp", "The present time in seconds since 1970."),
+        _header(
+            "Victor-Signature", "`v1=` and the HMAC-SHA256 of `TIMESTAMP.KEY.BODY` in hexadecimal digits."
+        ),
+        _header(
+            "Idempotency-Key",
+            "A text that identifies the start. A second request with it starts no second run.",
+        ),
+    ],
+    "requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}},
+    "responses": {
+        "202": {"description": "The run.", "content": {"application/json": {"schema": {"type": "object"}}}},
+        "default": {"description": "An error.", "content": _PROBLEMS},
+    },
+}
+
+
 def _operation(method: PortMethod, content: dict[str, Any]) -> dict[str, Any]:
     summary, _, rest = inspect.cleandoc(method.declaration.__doc__ or "").partition("\n")
     role = f"Needs the role {method.role}." if method.role is not None else "Needs no role."
-    problem = {"application/problem+json": {"schema": {"$ref": _TEMPLATE.format(name="Problem")}}}
     return {
         "operationId": method.name,
         "tags": [method.part],
@@ -98,7 +136,7 @@ def _operation(method: PortMethod, content: dict[str, Any]) -> dict[str, Any]:
         "description": f"{rest.strip()}\n\n{role}".strip(),
         "responses": {
             "200": {"description": "The result.", "content": content},
-            "default": {"description": "An error.", "content": problem},
+            "default": {"description": "An error.", "content": _PROBLEMS},
         },
     }
 

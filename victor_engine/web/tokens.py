@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from victor_engine.api.roles import Role
 from victor_engine.errors import ConfigError, ConflictError, NotFoundError
 from victor_engine.people.rights import Grant
 from victor_engine.private import make_directory, open_file
@@ -25,8 +26,23 @@ PREFIX = "victor_"
 """The first characters of each token, by which programs that search for leaked secrets find it."""
 
 
-class Token(Struct, frozen=True):
-    """A token of one workspace. `digest` is the SHA-256 of its text, which has 256 random bits."""
+HOOK_GRANT = Grant(Role.OPERATOR, ("runs", "versions"))
+"""The rights of a webhook. The server calls only what it needs to start the run."""
+
+
+class Hook(Struct, frozen=True, omit_defaults=True):
+    """The workflow that a webhook starts, and the secret with which its requests are signed."""
+
+    workflow: str
+    secret: str
+    version: str | None = None
+
+
+class Token(Struct, frozen=True, omit_defaults=True):
+    """A token of one workspace. `digest` is the SHA-256 of its text, which has 256 random bits.
+
+    A token with a `hook` is a webhook: requests are signed with its secret, and do not contain it.
+    """
 
     name: str
     digest: str
@@ -34,6 +50,7 @@ class Token(Struct, frozen=True):
     grant: Grant
     created: datetime
     expires: datetime
+    hook: Hook | None = None
 
     def valid_at(self, now: datetime) -> bool:
         """Return whether the token has not expired."""
@@ -69,7 +86,12 @@ class TokenFile:
 
     def find(self, text: str) -> Token | None:
         """Return the token with this text; None if there is none, or if it was revoked."""
-        return self._current().get(digest_of(text))
+        found = self._current().get(digest_of(text))
+        return None if found is None or found.hook is not None else found
+
+    def find_hook(self, name: str) -> Token | None:
+        """Return the webhook with this name; None if there is none, or if it was revoked."""
+        return next((each for each in self._current().values() if each.name == name and each.hook), None)
 
     def has(self, token: Token) -> bool:
         """Return whether a token was not revoked."""
@@ -77,16 +99,28 @@ class TokenFile:
 
     def add(self, name: str, grant: Grant, now: datetime, lifetime: timedelta) -> str:
         """Add a token and return its text, which is not stored. Raise ConflictError if the name is used."""
-        check_token_name(name)
         text = PREFIX + secrets.token_urlsafe(32)
-        token = Token(name, digest_of(text), self._workspace, grant, now, now + lifetime)
+        self._add(Token(name, digest_of(text), self._workspace, grant, now, now + lifetime))
+        return text
+
+    def add_hook(
+        self, name: str, workflow: str, version: str | None, now: datetime, lifetime: timedelta
+    ) -> str:
+        """Add a webhook that starts a workflow, and return its secret. Raise ConflictError if the name is used."""
+        secret = PREFIX + secrets.token_urlsafe(32)
+        hook = Hook(workflow, secret, version)
+        self._add(Token(name, digest_of(secret), self._workspace, HOOK_GRANT, now, now + lifetime, hook))
+        return secret
+
+    def _add(self, token: Token) -> None:
+        name = token.name
+        check_token_name(name)
         with self._changing() as known:
             if any(each.name == name for each in self._own(known)):
                 raise ConflictError(
                     f"a token {name!r} exists already; revoke it first: victor api token revoke {name}"
                 )
             known.append(token)
-        return text
 
     def revoke(self, name: str) -> None:
         """Remove a token. Raise NotFoundError without one of this name."""

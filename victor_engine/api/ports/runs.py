@@ -103,11 +103,13 @@ class RunsPort(Protocol):
         state: dict[str, Any] | None = None,
         note: str = "",
         nominal: datetime | None = None,
+        key: str = "",
     ) -> RunInfo:
         """Start a run of a workflow with an initial state.
 
         `version` is exact, a range, an alias, or None for `latest`. `nominal` is the instant that the run is for,
-        with a time zone. Raise NotFoundError if the workflow or version
+        with a time zone. With a `key`, a second call of the same user with the same key returns the run of the first
+        one; it raises ConflictError for another workflow. Raise NotFoundError if the workflow or version
         does not exist, VersionRemovedError if the version is removed, ConflictError while the engine drains, and
         UntrustedError if the workspace is not trusted.
         """

@@ -24,7 +24,7 @@ class Pruned(NamedTuple):
 
 
 _OF_REQUESTS = ("reminders", "request_messages", "request_people", "votes", "secret_answers")
-_OF_RUNS = ("attempts", "run_states", "logs", "run_migrations", "run_choices")
+_OF_RUNS = ("attempts", "run_states", "logs", "run_migrations", "run_choices", "start_keys")
 
 
 def prune_runs(tx: Tx, keys: Sequence[int]) -> Pruned:
