@@ -56,6 +56,10 @@ class Navigator(Protocol):
         """Go to the Runs screen, and set its filter."""
         ...
 
+    def show_history(self, filter_text: str) -> None:
+        """Go to the History screen, and set its filter."""
+        ...
+
     def show_schedule(self, schedule_id: str) -> None:
         """Go to the Schedules screen, and show only this schedule."""
         ...

@@ -136,6 +136,11 @@ async def _runs_of_schedule(console: Console, found: Found) -> None:
     console.navigator.show_runs(f"schedule:{found.id}")
 
 
+async def _changes_of_schedule(console: Console, found: Found) -> None:
+    """Show who changed a schedule, in the history."""
+    console.navigator.show_history(f"schedule:{found.id} kind:schedule")
+
+
 def _accepts(command: RunCommand) -> Callable[[Found], bool]:
     return lambda found: refusal(RunStatus(found.detail), command) is None
 
@@ -151,7 +156,9 @@ ACTIONS: dict[FoundKind, tuple[FoundAction, ...]] = {
         FoundAction("Pause", "pause_schedule", _on_schedule("pause"), lambda found: not _paused(found)),
         FoundAction("Resume", "resume_schedule", _on_schedule("resume"), _paused),
         FoundAction("Edit", "edit_schedule", _on_schedule("edit")),
+        FoundAction("Move to a version", "edit_schedule", _on_schedule("move")),
         FoundAction("Why", "explain_schedule", _on_schedule("why")),
+        FoundAction("Changes", "events", _changes_of_schedule),
         FoundAction("Its runs", "runs", _runs_of_schedule),
     ),
     "workflow": (

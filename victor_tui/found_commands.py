@@ -28,6 +28,14 @@ _RECENT = 5
 """Number of recent things that are listed before the user types."""
 _SLOW: tuple[FoundKind, ...] = ("schedule",)
 """The kinds that are searched after the others, because there can be many."""
+_LETTERS: dict[FoundKind, str] = {
+    "schedule": "s",
+    "run": "r",
+    "request": "q",
+    "version": "v",
+    "workflow": "w",
+}
+"""The letter that stands for each kind."""
 _TOP, _LATER, _STEP = 40.0, 0.5, 0.01
 """The score of the first thing, above most scores of actions; how much less a thing of the second search has, so that
 both are mixed; and how much less each action of a thing has than the one before it."""
@@ -36,12 +44,12 @@ both are mixed; and how much less each action of a thing has than the one before
 def parse(query: str) -> tuple[str | None, tuple[FoundKind, ...], str]:
     """Return the name of an action, the kinds and the words of a search.
 
-    The first word can be the beginning of an action (`pause nightly`), or a kind (`run nightly`).
+    The first word can be the beginning of an action (`pause nightly`), or a kind (`run nightly`, `r nightly`).
     """
     first, _, rest = query.strip().partition(" ")
     word = first.lower()
-    if rest.strip() and len(word) >= 2:
-        named = tuple(kind for kind in FOUND_KINDS if word in (kind, f"{kind}s"))
+    if rest.strip():
+        named = tuple(kind for kind in FOUND_KINDS if word in (kind, f"{kind}s", _LETTERS[kind]))
         if named:
             return None, named, rest.strip()
         names = {action.name for actions in ACTIONS.values() for action in actions}

@@ -36,6 +36,15 @@ class ScreenNavigator:
         if isinstance(screen, RunsScreen):
             screen.show_filter(filter_text)
 
+    def show_history(self, filter_text: str) -> None:
+        """Go to the History screen, and set its filter."""
+        from victor_tui.history.screen import HistoryScreen
+
+        self._console.show_mode("history")
+        screen = self._console.screen
+        if isinstance(screen, HistoryScreen):
+            screen.show_filter(filter_text)
+
     def show_schedule(self, schedule_id: str) -> None:
         """Go to the Schedules screen, and show only this schedule."""
         from victor_tui.schedules.screen import SchedulesScreen

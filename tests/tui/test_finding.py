@@ -48,6 +48,7 @@ async def pick(pilot: Any, words: str, wanted: str) -> None:
 def test_the_first_word_of_a_search_can_be_an_action_or_a_kind() -> None:
     assert parse("pause nightly") == ("Pause", ("schedule", "run"), "nightly")
     assert parse("runs nightly") == (None, ("run",), "nightly")
+    assert parse("q ship it") == (None, ("request",), "ship it")
     assert parse("pau")[2] == "pau"
     assert parse("deploy 2.1")[2] == "deploy 2.1"
 

@@ -54,7 +54,9 @@ class ListingDialog(Dialog[None]):
         return [line.content for line in self._shown] or [Content(self._empty)]
 
     def on_mount(self) -> None:
-        self.query_one("#lines").focus()
+        lines = self.query_one("#lines", OptionList)
+        lines.focus()
+        lines.highlighted = 0
 
     def here(self) -> Here:
         """Return the values of the line under the cursor."""

@@ -40,6 +40,7 @@ class ScheduleCommands:
             "resume": self._resume,
             "new": self._new,
             "edit": self._edit,
+            "move": lambda: self._edit("version"),
             "skip": self._skip,
             "remove": self._remove,
             "why": self._why,
@@ -174,11 +175,12 @@ class ScheduleCommands:
                 self._screen.console.notify(clean(f"{words} {spec.workflow}."), timeout=4, markup=False)
             self._screen.console.feed.mark_stale("schedules")
 
-    async def _edit(self) -> None:
+    async def _edit(self, first: str | None = None) -> None:
         from victor_tui.schedules.edit_dialog import ScheduleDialog
 
         schedule: ScheduleInfo = self._screen.current
-        found = await self._screen.console.push_screen_wait(ScheduleDialog(schedule.spec, schedule.id))
+        dialog = ScheduleDialog(schedule.spec, schedule.id, first=first)
+        found = await self._screen.console.push_screen_wait(dialog)
         if found is not None and found[0] != schedule.spec:
             action = self._screen.port.edit_schedule(schedule.id, *found)
             await self._screen.console.perform(action, f"Changed {name_of(schedule)}.")

@@ -117,12 +117,19 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
     ENTER_SENDS = False
 
     def __init__(
-        self, spec: ScheduleSpec | None, schedule_id: str | None = None, start: SpecFields | None = None
+        self,
+        spec: ScheduleSpec | None,
+        schedule_id: str | None = None,
+        start: SpecFields | None = None,
+        *,
+        first: str | None = None,
     ) -> None:
         super().__init__(id="schedule-dialog", classes="form")
         self._schedule_id = schedule_id
         self._base = spec
         self._start = fields_from(spec) if spec is not None else start or SpecFields()
+        self._first = first or ("expression" if spec is not None else "workflow")
+        """The field that gets the focus."""
         self._shown_all = False
         self._shown: tuple[SpecFields, str] | None = None
         """The input of the visible preview, and its plan."""
@@ -198,7 +205,7 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
 
     def on_mount(self) -> None:
         self._load_workflows()
-        self.query_one("#expression" if self._base else "#workflow").focus()
+        self.query_one(f"#{self._first}").focus()
         self._preview()
 
     @work(group="workflows")
