@@ -28,6 +28,8 @@ FLOW = {
         workflows:
           release:
             description: Releases a version.
+            inputs: {version: string, notes: {type: string, default: none}}
+            outputs: {version: string}
             nodes: [{id: gate, type: hitl, hitl_type: approval, prompt: "Release?"}]
         """,
 }
@@ -82,7 +84,11 @@ async def test_an_agent_asks_and_follows_and_cannot_approve(
 
             _, flows = await call("list_workflows")
             assert [each["name"] for each in flows["workflows"]] == ["release"]
-            _, run = await call("start_run", workflow="release")
+            _, described = await call("describe_workflow", workflow="release")
+            assert described["inputs"]["required"] == ["version"]
+            failed, text = await call("start_run", workflow="release", state={"verson": "1.2"})
+            assert (failed, "verson is not an input" in text) == (True, True)
+            _, run = await call("start_run", workflow="release", state={"version": "1.2"})
             request = script.open_request()
             failed, text = await call("my_question", question_id=request)
             assert (failed, "is not a question of" in text) == (True, True)
@@ -90,12 +96,12 @@ async def test_an_agent_asks_and_follows_and_cannot_approve(
             assert (failed, "belongs to run" in text) == (True, True)
             script.run("inbox", "answer", request, "yes")
             _, ended = await call("follow_run", run_id=run["id"], wait_seconds=30)
-            assert ended["status"] == "succeeded"
+            assert (ended["status"], ended["outputs"]) == ("succeeded", {"version": "1.2"})
 
             _, second = await call("ask_person", question="Again?")
             assert (await call("withdraw_question", question_id=second["id"]))[1]["outcome"] == "withdrawn"
             refused = [await call("ask_person", question=f"{number}?") for number in range(WRITES_PER_MINUTE)]
-            assert [failed for failed, _ in refused].count(False) == WRITES_PER_MINUTE - 3
+            assert [failed for failed, _ in refused].count(False) == WRITES_PER_MINUTE - 4
             assert "calls in a minute" in refused[-1][1]
 
 

@@ -155,6 +155,23 @@ class Tools:
 
         return await self._call(work)  # type: ignore[no-any-return]
 
+    async def describe_workflow(self, workflow: str, version: str | None = None) -> dict[str, Any]:
+        """Return the description of a workflow and the JSON Schema of its inputs, the `state` of start_run.
+
+        Inputs with a default can be left out. Without a schema, the workflow accepts any state.
+        """
+
+        async def work(port: Port) -> dict[str, Any]:
+            found = await port.definition(workflow, version)
+            return {
+                "name": found.workflow,
+                "version": found.version,
+                "description": str(found.content.get("description", "")),
+                "inputs": found.inputs,
+            }
+
+        return await self._call(work)  # type: ignore[no-any-return]
+
     async def start_run(
         self,
         workflow: str,
@@ -162,7 +179,7 @@ class Tools:
         state: dict[str, Any] | None = None,
         note: str = "",
     ) -> dict[str, Any]:
-        """Start a run of a workflow and return its id. `state` is its initial state."""
+        """Start a run of a workflow and return its id. `state` has its inputs, see describe_workflow."""
 
         async def work(port: Port) -> dict[str, Any]:
             return _run(await port.start_run(workflow, version, state, note))
@@ -170,14 +187,18 @@ class Tools:
         return await self._call(work, writes=True)  # type: ignore[no-any-return]
 
     async def follow_run(self, run_id: str, wait_seconds: float = 0) -> dict[str, Any]:
-        """Return the status of a run. With wait_seconds (at most 300), wait so long for its end."""
+        """Return the status of a run, and its outputs if it has succeeded and declares some.
+
+        With wait_seconds (at most 300), wait so long for its end.
+        """
 
         async def work(port: Port) -> dict[str, Any]:
             until = asyncio.get_running_loop().time() + min(wait_seconds, LONGEST_WAIT)
             while True:
                 found = await port.run(run_id)
                 if found.run.status in FINAL_RUN_STATUSES or asyncio.get_running_loop().time() >= until:
-                    return _run(found.run)
+                    outputs = {} if found.outputs is None else {"outputs": found.outputs}
+                    return _run(found.run) | outputs
                 await asyncio.sleep(POLL_SECONDS)
 
         return await self._call(work)  # type: ignore[no-any-return]
@@ -227,6 +248,7 @@ TOOLS = (
     "my_questions",
     "withdraw_question",
     "list_workflows",
+    "describe_workflow",
     "start_run",
     "follow_run",
 )
