@@ -45,8 +45,8 @@ DAY = timedelta(days=1)
 class Programs:
     """Programs that call the API, each with a token."""
 
-    def __init__(self, served: Served, tokens: TokenFile, http: httpx.AsyncClient) -> None:
-        self.served, self.tokens, self.http = served, tokens, http
+    def __init__(self, served: Served, tokens: TokenFile, http: httpx.AsyncClient, api: app.Api) -> None:
+        self.served, self.tokens, self.http, self.api = served, tokens, http, api
         self.now = NOW
 
     def token(self, name: str, role: Role, *scopes: str, may_answer: bool = False) -> str:
@@ -73,7 +73,7 @@ async def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         api = app.Api(tokens, engines, 10, lambda: found.now)
         transport = httpx.ASGITransport(app.application(api), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://victor") as http:
-            found = Programs(served, tokens, http)
+            found = Programs(served, tokens, http, api)
             yield found
         await engines.close()
 
@@ -159,12 +159,14 @@ async def test_errors_are_problem_documents(programs: Programs, monkeypatch: pyt
     get = await programs.http.get("/v1/runs/start_run", headers={"Authorization": f"Bearer {ci}"})
     assert refused(get) == (405, "usage")
     assert get.headers["allow"] == "POST"
-    monkeypatch.setattr("victor_engine.service.protocol.MAX_REQUEST", 1000)
+    head = await programs.http.head("/v1/engine/subscribe", headers={"Authorization": f"Bearer {ci}"})
+    assert (head.status_code, head.content) == (200, b"")
+    programs.api.bodies.largest = 1000
     large = programs.token("large", Role.OPERATOR)
     assert refused(await programs(large, path, {"workflow": "x" * 1000})) == (413, "usage")
-    monkeypatch.setattr(app, "BODIES", 500)
+    programs.api.bodies.together = 500
     assert refused(await programs(large, path, {"workflow": "x" * 600})) == (429, "usage")
-    monkeypatch.setattr(app, "BODY_SECONDS", 0.01)
+    monkeypatch.setattr("victor_engine.web.bodies.BODY_SECONDS", 0.01)
 
     async def slow() -> AsyncIterator[bytes]:
         yield b"{"

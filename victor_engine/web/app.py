@@ -31,6 +31,7 @@ from victor_engine.errors import (
 from victor_engine.service import frames, protocol
 from victor_engine.service.client import Client
 from victor_engine.web import events, hooks, openapi, problems
+from victor_engine.web.bodies import Bodies
 from victor_engine.web.engines import Engines
 from victor_engine.web.problems import HttpError
 from victor_engine.web.rate import Limited
@@ -38,12 +39,8 @@ from victor_engine.web.tokens import Token, TokenFile
 
 log = logging.getLogger(__name__)
 
-BODY_SECONDS = 30.0
-"""Maximum seconds for the body of a request to arrive."""
 CALL_SECONDS = 120.0
 """Maximum seconds for the answer of the engine."""
-BODIES = 4 * protocol.MAX_REQUEST
-"""Maximum bytes of the bodies that are in memory at the same time."""
 MOST_LIMITED = 1000
 """Tokens whose use of the limits is kept."""
 
@@ -59,7 +56,9 @@ class Api:
         self._rate = rate
         self._now = now
         self._limited: dict[str, Limited] = {}
-        self._bodies = 0
+        self.bodies = Bodies(protocol.MAX_REQUEST, 4 * protocol.MAX_REQUEST)
+        # Those of webhooks are read before the sender is known, so they do not take the memory of the others.
+        self._hook_bodies = Bodies(hooks.BODY_BYTES, 16 * hooks.BODY_BYTES)
 
     # --- routes ----------------------------------------------------------------------------
 
@@ -94,6 +93,8 @@ class Api:
         if unknown := set(request.query_params) - {"after"}:
             raise UsageError(f"subscribe has no parameter {sorted(unknown)[0][:40]!r}; it has: after")
         after = events.resume_after(request.headers.get("last-event-id"), request.query_params.get("after"))
+        if request.method == "HEAD":
+            return Response(headers=_HEADERS, media_type="text/event-stream")
         stack = AsyncExitStack()
         try:
             stack.enter_context(limited.active("streams"))
@@ -112,7 +113,7 @@ class Api:
         if token is None or token.hook is None:
             raise hooks.refused()
         signed = hooks.signed_by(request.headers)
-        async with self._body(request, hooks.BODY_BYTES) as body:
+        async with self._hook_bodies.read(request) as body:
             hooks.verify(token.hook.secret, signed, body, self._now())
             self._check_expiry(token)
             limited = self._limits_of(token)
@@ -128,7 +129,7 @@ class Api:
     # --- calls -----------------------------------------------------------------------------
 
     async def _call(self, request: Request, token: Token, method: PortMethod) -> bytes:
-        async with self._body(request) as body:
+        async with self.bodies.read(request) as body:
             given = await _arguments(method, body)
         async with self._engine(token, method.name) as client:
             return await client.call_raw(method.name, given)
@@ -179,36 +180,6 @@ class Api:
             found = self._limited[token.digest] = Limited(token.name, self._rate, time.monotonic)
         return found
 
-    @asynccontextmanager
-    async def _body(self, request: Request, most: int | None = None) -> AsyncIterator[bytes]:
-        """Yield the body of a request. Raise HttpError if it is too large, too slow, or not JSON."""
-        body, held = bytearray(), 0
-        most = protocol.MAX_REQUEST if most is None else most
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                async for chunk in request.stream():
-                    self._bodies += len(chunk)
-                    held += len(chunk)
-                    if held > most:
-                        raise HttpError(
-                            413,
-                            UsageError(f"the body is larger than {frames.megabytes(most)}"),
-                        )
-                    if self._bodies > BODIES:
-                        raise HttpError(
-                            429, UsageError("too many bodies arrive at the same time"), {"Retry-After": "1"}
-                        )
-                    body += chunk
-            if body and _media_type(request) != "application/json":
-                raise HttpError(415, UsageError("the body must have the content type application/json"))
-            yield bytes(body) or b"{}"
-        except TimeoutError:
-            raise HttpError(
-                408, UsageError(f"the body did not arrive within {BODY_SECONDS:g} seconds")
-            ) from None
-        finally:
-            self._bodies -= held
-
 
 class _Stream(StreamingResponse):
     """A stream of events, which closes its resources at its end however it ends."""
@@ -255,10 +226,6 @@ async def _arguments(method: PortMethod, body: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise UsageError(f"{method.name}: {error}") from None
     return await frames.arguments(protocol.methods()[method.name], protocol.FromClient(params=raw))
-
-
-def _media_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _unauthorized(message: str) -> HttpError:

@@ -33,7 +33,7 @@ class Signed(NamedTuple):
 
 
 def refused() -> HttpError:
-    """Return the error of a request that is not signed for a webhook. It does not tell whether the webhook exists."""
+    """Return the error of a request that is not signed for a webhook, with one message for all reasons."""
     message = "the webhook does not exist, or the signature, the time stamp or the key is not valid"
     return HttpError(401, PermissionDeniedError(message))
 

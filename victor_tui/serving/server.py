@@ -17,7 +17,7 @@ from aiohttp import WSMsgType, web
 from textual_serve.app_service import AppService
 from textual_serve.download_manager import DownloadManager
 
-from victor_tui.serving.sessions import Sessions, is_loopback_host, is_same_origin
+from victor_tui.serving.sessions import LIFETIME, Sessions, is_loopback_host, is_same_origin
 
 log = logging.getLogger(__name__)
 
@@ -189,7 +189,9 @@ class ConsoleServer:
         try:
             await websocket.prepare(request)
             await console.start(_size(request, "width", 80), _size(request, "height", 24))
-            await _pass_on(websocket, console)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LIFETIME):
+                    await _pass_on(websocket, console)
         finally:
             await console.stop()
             self._visitors -= 1
