@@ -16,6 +16,8 @@ from victor_engine.loading import worker_session
 from victor_engine.store.db import Store
 from victor_engine.workers.process import WorkerProcess
 
+pytest_plugins = ["tests.docs.attacks"]
+
 # The time of an example depends on the machine, so it has no deadline. In CI the examples are the same in each
 # run, so that a failure is caused by the change; elsewhere each run tries new examples.
 settings.register_profile("everywhere", deadline=None, derandomize="CI" in os.environ)

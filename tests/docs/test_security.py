@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.docs.attacks import named_tests, not_run, table
 from tests.docs.guides import ROOT
-
-HEAD = "| attack | defence | test |\n|---|---|---|\n"
-ROW = re.compile(r"^\| [^|]+ \| [^|]+ \| `(?P<path>tests/[^`]+/test_\w+\.py)::(?P<name>test_\w+)` \|$", re.M)
 
 
 def collected(path: Path) -> Iterator[str]:
@@ -23,8 +20,12 @@ def collected(path: Path) -> Iterator[str]:
 
 
 def test_each_test_of_the_table_is_collected() -> None:
-    table = (ROOT / "docs" / "security.md").read_text("utf-8").partition(HEAD)[2].partition("\n\n")[0]
-    rows = ROW.findall(table)
-    assert len(rows) == len(table.splitlines()) > 30, "each row has an attack, a defence and a test"
-    missing = [f"{path}::{name}" for path, name in rows if name not in collected(ROOT / path)]
-    assert not missing
+    tests = named_tests()
+    assert len(tests) == len(table()) > 30, "each row has an attack, a defence and a test"
+    places = [test.split("::") for test in tests]
+    assert [f"{path}::{name}" for path, name in places if name not in collected(ROOT / path)] == []
+
+
+def test_the_tests_of_the_table_that_did_not_pass_are_named() -> None:
+    first, second, *others = dict.fromkeys(named_tests())
+    assert not_run([f"{first}[case]", *others]) == [test for test in named_tests() if test == second]
