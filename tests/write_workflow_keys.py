@@ -19,6 +19,7 @@ def rows() -> Iterator[tuple[str, str, str, str]]:
     yield from _place("workflow", keys.WORKFLOW, keys.WORKFLOW_PASSED_THROUGH)
     yield from _place("execution of a workflow", keys.EXECUTION, keys.WORKFLOW_PASSED_THROUGH)
     yield from (("on_failure, on_cancel, finally", key, ACTS, "") for key in sorted(keys.END_HANDLER))
+    yield from (("concurrency", key, ACTS, "") for key in sorted(keys.CONCURRENCY))
     yield from _place("each node", keys.COMMON, keys.PASSED_THROUGH)
     for kind, known in sorted(keys.BY_TYPE.items()):
         yield from ((f"{kind} node", key, ACTS, "") for key in sorted(known))

@@ -80,6 +80,8 @@ def with_key(place: str, key: str, value: Any) -> tuple[dict[str, Any], dict[str
         return node, {"execution": {key: value}}
     if place in ("input of a workflow", "output of a workflow"):
         return node, {f"{place.split()[0]}s": {"i": {key: value}}}
+    if place == "concurrency":
+        return node, {"concurrency": {key: value}}
     if place == "on_failure, on_cancel, finally":
         return node, {"finally": {"nodes": [{"id": "f", "type": "compute"}], key: value}}
     if place == "test of a workflow":

@@ -56,6 +56,7 @@ class RunInfo(Struct, frozen=True, omit_defaults=True):
     dead_letter: bool = False  # failed, and needs a decision
     quarantine: str = ""  # why it is paused until an operator continues it; empty if it is not quarantined
     breach: str = ""  # the expectation of its schedule that it did not meet
+    concurrency_key: str = ""  # from its first claim, if its workflow has a concurrency key
     ends_as: str = ""  # its final status, while handlers of its end are executed
     handler: str = ""  # the handler of its end that is executed: on_failure, on_cancel or finally
     handler_failures: tuple[HandlerFailure, ...] = ()  # they do not change its status

@@ -52,6 +52,8 @@ def definition_to_content(definition: WorkflowDefinition) -> dict[str, Any]:
         content["circuit_breaker_enabled"] = definition.circuit_breaker_enabled
     if definition.circuit_breaker is not None:
         content["circuit_breaker"] = _changed(definition.circuit_breaker)
+    if definition.concurrency is not None:
+        content["concurrency"] = _changed(definition.concurrency)
     if definition.max_retries:
         content["max_retries"] = definition.max_retries
     if definition.schedule is not None:

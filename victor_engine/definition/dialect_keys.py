@@ -162,8 +162,11 @@ END_HANDLERS = ("on_failure", "on_cancel", "finally")
 
 END_HANDLER = frozenset({"nodes", "start", "timeout", "timeout_seconds"})
 
+CONCURRENCY = frozenset({"key", "max", "on_conflict"})
+
 WORKFLOW = frozenset(
     [
+        "concurrency",
         *END_HANDLERS,
         "description",
         "version",

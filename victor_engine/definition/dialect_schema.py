@@ -11,7 +11,7 @@ from typing import Any
 
 from victor_engine.definition import dialect_keys
 from victor_engine.definition.inputs import NAMES
-from victor_engine.definition.limits import BACKOFFS
+from victor_engine.definition.limits import BACKOFFS, ON_CONFLICT
 from victor_engine.definition.model import (
     ERROR_STRATEGIES,
     FALLBACKS,
@@ -311,6 +311,15 @@ def dialect_schema() -> dict[str, Any]:
         "error_strategy": {"enum": list(ERROR_STRATEGIES)},
         "circuit_breaker_enabled": {"type": "boolean"},
         "circuit_breaker": _BREAKER,
+        "concurrency": {
+            "type": "object",
+            "properties": {
+                "key": {"type": "string", "description": "A text such as $ctx.customer"},
+                "max": {"type": "integer", "minimum": 1},
+                "on_conflict": {"enum": list(ON_CONFLICT)},
+            },
+            "additionalProperties": False,
+        },
     }
     types = sorted(dialect_keys.BY_TYPE)
     top = dict.fromkeys(
@@ -324,7 +333,7 @@ def dialect_schema() -> dict[str, Any]:
             **top,
             **workflow,
             "workflows": {"type": "object", "additionalProperties": {"$ref": "#/$defs/workflow"}},
-            **dict.fromkeys(dialect_keys.TOP_PASSED_THROUGH, True),
+            **dict.fromkeys(sorted(dialect_keys.TOP_PASSED_THROUGH), True),
         },
         "anyOf": [{"required": ["workflows"]}, {"required": ["nodes"]}],
         "additionalProperties": False,

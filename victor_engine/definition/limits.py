@@ -66,6 +66,18 @@ class CircuitBreaker:
             raise ValueError(f"circuit_breaker.reset_after must be greater than zero, not {self.reset_after}")
 
 
+ON_CONFLICT = ("queue", "skip", "cancel_running")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concurrency:
+    """The maximum number of runs of a workflow with the same key. `key` is a text with `$ctx.name` references."""
+
+    key: str = ""
+    max: int = 1
+    on_conflict: str = "queue"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constraints:
     """The permissions and limits of a node's work. None means not specified.

@@ -277,6 +277,7 @@ def build_workflow(
             max_iterations=_whole(reader, execution, "max_iterations", 1),
             max_retries=_whole(reader, execution, "max_retries", 0) or 0,
             **breaker,
+            concurrency=reader.concurrency(),
             schedule=schedule,
             inputs=read_inputs(reader),
             outputs=read_outputs(reader),

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from victor_engine.definition.inputs import Inputs
 from victor_engine.definition.limits import NO_CONSTRAINTS, CircuitBreaker, Constraints
+from victor_engine.definition.limits import Concurrency as Concurrency
 from victor_engine.definition.node_base import ON_INTERRUPT as ON_INTERRUPT
 from victor_engine.definition.node_base import Node as Node
 from victor_engine.definition.node_parts import Branch as Branch
@@ -311,6 +312,7 @@ class WorkflowDefinition:
     max_retries: int = 0
     circuit_breaker_enabled: bool | None = None
     circuit_breaker: CircuitBreaker | None = None
+    concurrency: Concurrency | None = None
     schedule: Mapping[str, Any] | None = None
     inputs: Inputs | None = None
     outputs: Outputs | None = None

@@ -8,8 +8,8 @@ from typing import Any
 
 from victor_engine.api import ProblemInfo
 from victor_engine.config.yaml_locations import did_you_mean, misspelling_of
-from victor_engine.definition.dialect_keys import BREAKER, HINTS, REFUSED
-from victor_engine.definition.limits import CircuitBreaker
+from victor_engine.definition.dialect_keys import BREAKER, CONCURRENCY, HINTS, REFUSED
+from victor_engine.definition.limits import ON_CONFLICT, CircuitBreaker, Concurrency
 from victor_engine.definition.yaml_document import Document, Path
 from victor_engine.durations import parse_duration
 
@@ -264,6 +264,18 @@ class Reader:
             reset_after=inner.seconds("reset_after", "reset_timeout") or default.reset_after,
         )
         return {"circuit_breaker_enabled": enabled, "circuit_breaker": breaker}
+
+    def concurrency(self) -> Concurrency | None:
+        """Return `concurrency` of a workflow, or None without it."""
+        inner = self.inner("concurrency", f"{self.what}: concurrency")
+        if inner is None:
+            return None
+        inner.unknown(CONCURRENCY, ())
+        return Concurrency(
+            key=inner.text("key"),
+            max=inner.whole("max", 1, least=1) or 1,
+            on_conflict=inner.one_of("on_conflict", ON_CONFLICT, "queue"),
+        )
 
     def input_mapping(self) -> dict[str, Any]:
         """Return the map of names to state keys; a list of names maps each to itself."""

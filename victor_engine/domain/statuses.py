@@ -10,7 +10,7 @@ class RunStatus(StrEnum):
     """The status of a run. The last four are final."""
 
     QUEUED = "queued"
-    """Accepted; waits for a free slot."""
+    """Accepted; waits for a free slot, or for the end of a run with its concurrency key."""
     RUNNING = "running"
     """At least one node is active, of its body or of a handler of its end."""
     WAITING = "waiting"
@@ -28,7 +28,7 @@ class RunStatus(StrEnum):
     REJECTED = "rejected"
     """Ended because a person rejected and no branch handles the rejection."""
     CANCELLED = "cancelled"
-    """Ended by an operator, by its schedule's overlap policy, or with its parent."""
+    """Ended by an operator, by its schedule's overlap policy, by its concurrency key, or with its parent."""
 
 
 FINAL_RUN_STATUSES: frozenset[str] = frozenset(

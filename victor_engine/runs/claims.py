@@ -9,6 +9,7 @@ from victor_engine import jsonio
 from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.graph_walk.effects import Position, StepHistory
 from victor_engine.runs import transitions
+from victor_engine.runs.concurrency import admit
 from victor_engine.runs.endings import with_facts
 from victor_engine.runs.run_record import RunRecord, history_from_rows, waiting_attempts
 from victor_engine.store.db import Tx, actor_from_json
@@ -51,8 +52,10 @@ class RunLoader:
         new = runs.lock_new(tx, key)
         if new is None:
             return None
-        transitions.begin(tx, new.ref)
         definition, version = self.definition(tx.connection, new.ref.definition_id)
+        if definition.concurrency is not None:
+            return None  # `start` decides whether it begins
+        transitions.begin(tx, new.ref)
         return RunRecord(
             ref=new.ref,
             definition=definition,
@@ -67,6 +70,13 @@ class RunLoader:
             started=False,
             overrides=node_overrides(new.overrides),
         )
+
+    def start(self, tx: Tx, record: RunRecord) -> bool:
+        """Start a queued run, or continue one. Return False if its status or its concurrency key does not allow it."""
+        limit = record.definition.concurrency
+        if limit is not None and record.status == "queued" and not admit(tx, record.ref, limit, record.state):
+            return False
+        return transitions.start(tx, record.ref, record.started)
 
     def load(self, connection: sqlite3.Connection, key: int) -> RunRecord:
         """Return a run with its history. Raise NotFoundError if it does not exist."""

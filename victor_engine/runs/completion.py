@@ -20,6 +20,7 @@ from victor_engine.runs.transitions import RunEnd, RunRef
 from victor_engine.store.db import Store, Tx, actor_from_json
 from victor_engine.store.queries.events import last_of_run
 from victor_engine.store.repositories import run_rows, runs
+from victor_engine.store.repositories.concurrency import Waiting, next_waiting, others
 from victor_engine.store.stored_ending import ending_from
 from victor_engine.work.attempt_log import LogWriter
 
@@ -49,7 +50,8 @@ class _Effect(Enum):
 class Completion:
     """Ends runs. `commit` commits each end of a run.
 
-    `claim_again` queues a run of a key and a priority, whose handlers of its end are to be executed.
+    `claim` queues a run by its key and priority, and says whether it has begun: one whose handlers of its end are to be
+    executed, or one that waited for the end of a run with its concurrency key.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class Completion:
         log_writer: LogWriter,
         children: ChildRuns,
         run_completed: Callable[[int], None],
-        claim_again: Callable[[int, int], None],
+        claim: Callable[[int, int, bool], None],
         definition: LoadDefinition,
         before_completion: BeforeCompletion,
         on_completion: OnCompletion,
@@ -68,7 +70,7 @@ class Completion:
         self._log_writer = log_writer
         self._children = children
         self._run_completed = run_completed
-        self._claim_again = claim_again
+        self._claim = claim
         self._definition = definition
         self._before_completion = before_completion
         self._on_completion = on_completion
@@ -89,19 +91,19 @@ class Completion:
             last: Writes the last step of the run in the same transition.
         """
 
-        def transition(tx: Tx) -> tuple[_Effect, Any]:
+        def transition(tx: Tx) -> tuple[_Effect, Any, list[Waiting]]:
             self._before_completion(tx, run)
-            definition = self._with_handlers(tx, run)
+            definition = self._definition_of(tx, run)
             if definition is not None:
                 tx.apart()
             if opened or definition is not None:
                 stored = runs.lock(tx, run.key)
                 if stored.status in FINAL_RUN_STATUSES:
-                    return _Effect.NONE, None  # a concurrent cancellation has already ended it
+                    return _Effect.NONE, None, []  # a concurrent cancellation has already ended it
                 if end.status == "cancelled" and ending_from(stored.ending).continues:
                     # The cancellation that ended the body of the run does not end its handlers.
                     transitions.end_live_attempts(tx, run, "interrupted")
-                    return _Effect.CONTINUES, stored.priority
+                    return _Effect.CONTINUES, stored.priority, []
             if last is not None:
                 last(tx)
             if opened:
@@ -113,33 +115,44 @@ class Completion:
                 tx.flush()
                 final = endings.proceed(tx, run, definition, end)
             if final is None:
-                return _Effect.CONTINUES, run_rows.status_and_priority(tx, run.key)[1]
+                return _Effect.CONTINUES, run_rows.status_and_priority(tx, run.key)[1], []
             transitions.finish(tx, run, final)
-            return _Effect.ENDED, self._on_completion(tx, run, final.status)
+            limit = None if definition is None else definition.concurrency
+            waiting = [] if limit is None else next_waiting(tx, run.key, limit.max - others(tx, run.key))
+            return _Effect.ENDED, self._on_completion(tx, run, final.status), waiting
 
         commit = self._store.persist(transition, plain=not opened)
         commit.add_done_callback(lambda done: self._committed(run, done))
         return commit
 
-    def _committed(self, run: RunRef, done: asyncio.Future[tuple[_Effect, Any]]) -> None:
+    def _committed(self, run: RunRef, done: asyncio.Future[tuple[_Effect, Any, list[Waiting]]]) -> None:
         if done.cancelled() or done.exception() is not None:
             return
-        effect, result = done.result()
+        effect, result, waiting = done.result()
         if effect is _Effect.CONTINUES:
-            self._claim_again(run.key, result)
+            self._claim(run.key, result, True)
             return
         self._run_completed(run.key)
         self._children.notify_ended(run.key)
         if effect is _Effect.ENDED:
             self._on_finished(run.schedule_id, result)
+        self._claim_all(waiting)
 
-    def _with_handlers(self, tx: Tx, run: RunRef) -> WorkflowDefinition | None:
-        """Return the definition of a run if it has handlers of its end. One that cannot be read has none."""
+    def _claim_all(self, waiting: list[Waiting]) -> None:
+        for each in waiting:
+            self._claim(each.run_key, each.priority, each.begun)
+
+    async def claim_waiting(self, run: RunRef) -> None:
+        """Claim the next run that waits with the concurrency key of a run that no longer waits."""
+        self._claim_all(await self._store.read(lambda connection: next_waiting(connection, run.key, 1)))
+
+    def _definition_of(self, tx: Tx, run: RunRef) -> WorkflowDefinition | None:
+        """Return the definition of a run if it has handlers of its end or a concurrency key, and can be read."""
         try:
             definition, _ = self._definition(tx.connection, run.definition_id)
         except VictorError:
             return None
-        return definition if definition.handlers else None
+        return definition if definition.handlers or definition.concurrency is not None else None
 
     async def finish(self, run: RunRef, end: RunEnd, *, opened: bool) -> None:
         """End a run. Return after the commit."""

@@ -171,9 +171,10 @@ class Control:
         await asyncio.gather(*(self.carry_out_cancel(child) for child in children))
 
     def on_events(self, events: list[EventInfo]) -> None:
-        """Cancel the children whose parents no longer wait for them, after the commit."""
+        """Cancel the runs that a parent or a run with the same concurrency key has ended, after the commit."""
         for event in events:
-            if event.kind == EventKind.RUN_CANCELLING and "by_parent" in event.data and event.run_id:
+            by_engine = "by_parent" in event.data or "by_run" in event.data
+            if event.kind == EventKind.RUN_CANCELLING and by_engine and event.run_id:
                 self._spawn(self._cancel_by_id(event.run_id))
 
     async def _cancel_by_id(self, run_id: str) -> None:
@@ -205,7 +206,9 @@ class Control:
         return self._held(ref, status, live, ends)
 
     async def _held(self, ref: RunRef, status: str, live: ActiveRun | None, ends: bool) -> None:
-        if live is not None:
+        if live is None:
+            await self._completion.claim_waiting(ref)
+        else:
             if not ends and not live.detached:
                 return  # it pauses after its node
             await asyncio.wait({live.task})

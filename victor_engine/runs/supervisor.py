@@ -23,7 +23,6 @@ from victor_engine.graph_walk.effects import Position
 from victor_engine.graph_walk.stopwatch import committed
 from victor_engine.graph_walk.walk import Walk, WalkResult, with_outputs
 from victor_engine.people.requests import Decision
-from victor_engine.runs import transitions
 from victor_engine.runs.child_runs import ChildRuns, Resolve
 from victor_engine.runs.claims import LoadDefinition, RunLoader, history
 from victor_engine.runs.command_handler import Handler
@@ -107,7 +106,7 @@ class RunSupervisor:
             self.log_writer,
             self.children,
             self.slots.run_completed,
-            lambda key, priority: self.enqueue(key, priority, again=True),
+            self.enqueue,
             self.loader.definition,
             before_completion,
             on_completion,
@@ -324,10 +323,10 @@ class RunSupervisor:
         record = await self.store.read(lambda connection: self.loader.load(connection, key))
         handles = record.ending.continues
         starts = record.status == "queued" or (record.status == "running" and not handles)
-        if starts and not await self.store.persist(
-            lambda tx: transitions.start(tx, record.ref, record.started)
-        ):
+        if starts and not await self.store.persist(lambda tx: self.loader.start(tx, record)):
             record = await self.store.read(lambda connection: self.loader.load(connection, key))
+            if record.status == "queued":
+                return None  # the end of another run with its concurrency key claims it
         if record.status in FINAL_RUN_STATUSES or record.status == "paused":
             return None
         if record.status == "pausing":

@@ -308,6 +308,12 @@ def cancel_child(tx: Tx, run: RunRef, child: RunRef) -> None:
         _event(tx, child, EventKind.RUN_CANCELLING, data=data)
 
 
+def cancel_for(tx: Tx, run: RunRef, other: RunRef, note: str) -> None:
+    """Make a run `cancelling` because of another run with its concurrency key, unless it has ended."""
+    if runs.set_cancelling(tx, run.key):
+        _event(tx, run, EventKind.RUN_CANCELLING, data={"by_run": other.id, "note": note})
+
+
 def child_continued(tx: Tx, run: RunRef, child: RunRef, node: str) -> None:
     """Record that a run continues its child from a node, because the run is tried again."""
     _event(tx, child, EventKind.RUN_RESUMED, data={"from": node, "by_parent": run.id})
@@ -367,6 +373,7 @@ __all__ = [
     "begin_attempt",
     "begin_wait",
     "cancel_child",
+    "cancel_for",
     "child_continued",
     "complete_attempt",
     "end_live_attempts",

@@ -341,7 +341,7 @@ CREATE TABLE runs (
   retries       INTEGER NOT NULL DEFAULT 0,
   reruns        INTEGER NOT NULL DEFAULT 0,  -- workflow-level retries used
   error         TEXT                    -- JSON ErrorInfo
-, backfill_id INTEGER, overrides TEXT, ending TEXT, idle INTEGER NOT NULL DEFAULT 0);
+, backfill_id INTEGER, overrides TEXT, ending TEXT, idle INTEGER NOT NULL DEFAULT 0, concurrency TEXT, concurrency_held INTEGER NOT NULL DEFAULT 0);
 
 CREATE TABLE schedule_moves (
   id          INTEGER PRIMARY KEY,
@@ -510,6 +510,8 @@ CREATE INDEX run_migrations_run ON run_migrations (run_key, id);
 CREATE INDEX run_migrations_workflow ON run_migrations (workflow, id);
 
 CREATE INDEX runs_backfill ON runs (backfill_id, key) WHERE backfill_id IS NOT NULL;
+
+CREATE INDEX runs_concurrency ON runs (workflow, concurrency) WHERE concurrency IS NOT NULL;
 
 CREATE INDEX runs_created ON runs (created_at);
 

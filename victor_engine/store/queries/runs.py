@@ -36,6 +36,7 @@ from victor_engine.store.queries.node_states import item_counts, node_states
 from victor_engine.store.queries.run_filters import by_time, conditions
 from victor_engine.store.queries.typical_durations import Pace, Paces
 from victor_engine.store.repositories import suspects
+from victor_engine.store.repositories.concurrency import holders
 from victor_engine.store.repositories.suspects import Suspect
 from victor_engine.store.runs import Created, node_overrides
 from victor_engine.store.state import ITEM, given_state, run_state
@@ -47,7 +48,8 @@ _COLUMNS = (
     "r.key, r.id, r.workflow, d.version, r.status, r.trigger, r.actor, r.created_at, r.revision,"
     " r.started_at, r.finished_at, r.schedule_id, r.nominal, r.position, r.nodes_done, r.retries,"
     " p.id, r.error, r.note, l.run_key IS NOT NULL, r.definition_id,"
-    " COALESCE(d.removed, d.deprecated), d.successor, r.ending, r.idle"
+    " COALESCE(d.removed, d.deprecated), d.successor, r.ending, r.idle,"
+    " r.concurrency, r.concurrency_held"
 )
 _FROM = (
     " FROM runs r JOIN definitions d ON d.id = r.definition_id LEFT JOIN runs p ON p.key = r.parent_key"
@@ -184,7 +186,8 @@ def _run_info(
         since=does.since,
         node_seconds=pace.usual_of(current[0] if current else None),
         stuck_at=_stuck_at(does, pace),
-        waits_for=does.waits_for,
+        waits_for=does.waits_for or _waits_behind(connection, row),
+        concurrency_key=row[25] or "",
         request_id=does.request_id,
         parent_run=row[16],
         error=error_info(row[17]) or ending.error,
@@ -196,6 +199,16 @@ def _run_info(
         quarantine="" if held is None else held.reason,
         deprecated=notice(row[21], row[22]) if status in ACTIVE_RUN_STATUSES or row[19] else None,
     )
+
+
+def _waits_behind(connection: sqlite3.Connection, row: Any) -> str | None:
+    """Return the run whose end a queued run waits for, because it has the same concurrency key."""
+    if row[4] != RunStatus.QUEUED or row[25] is None or row[26]:
+        return None
+    holder = next((each.id for each in holders(connection, row[2], row[25])), None)
+    if holder is None:
+        return None
+    return f"run {holder}, which has the concurrency key {row[25]}" if row[25] else f"run {holder}"
 
 
 def _stuck_at(does: Doing, pace: Pace) -> datetime | None:

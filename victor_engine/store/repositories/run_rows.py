@@ -114,6 +114,14 @@ def parent_id(source: Tx | sqlite3.Connection, run_key: int, trigger: str) -> st
     return None if row is None else str(row[0])
 
 
+def parent_key(source: Tx | sqlite3.Connection, run_key: int) -> int | None:
+    """Return the key of the run whose node started a run; None if no node did."""
+    row = source.execute(
+        "SELECT parent_key FROM runs WHERE key = ? AND trigger = 'parent'", (run_key,)
+    ).fetchone()
+    return None if row is None or row[0] is None else int(row[0])
+
+
 def depth(source: Tx | sqlite3.Connection, run_key: int, most: int) -> int:
     """Return how many runs stand above a run, each of which started the next; at most `most`."""
     found = 0

@@ -201,7 +201,8 @@ def move(
 
 
 _FINISH = (
-    "UPDATE runs SET status = ?, finished_at = ?, error = ?, spent = ?, nodes_done = ?, revision = revision + 1"
+    "UPDATE runs SET status = ?, finished_at = ?, error = ?, spent = ?, nodes_done = ?, concurrency_held = 0,"
+    " revision = revision + 1"
     " WHERE key = ?"
 )
 
