@@ -15,6 +15,7 @@ from victor_engine.config import Config, load_config
 from victor_engine.definition import dialect_keys
 from victor_engine.definition.loader import load_text
 from victor_engine.errors import ConfigError
+from victor_tui.keymap import parse_keymap
 from victor_tui.themes.own_file import read_own
 
 DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
@@ -103,6 +104,9 @@ def test_an_example_of_yaml_is_read_without_an_error(
         result = load_text(yaml.safe_dump(workflow, sort_keys=False), "example.yaml")
         assert [problem for problem in result.problems if problem.severity == "error"] == []
         assert result.workflows
+        return
+    if all("." in key for key in example):
+        assert parse_keymap(block.text, "keymap.yaml").problems == ()
         return
     if "base" in example:
         (tmp_path / "theme.yaml").write_text(block.text)

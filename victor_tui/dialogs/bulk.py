@@ -27,12 +27,12 @@ _DRAWS = 0.1
 _BAR = 20
 """Width of the progress bar in cells."""
 _NAMED = 100
-"""Maximum number of objects that the report names below one fault, and of those that succeeded."""
+"""Maximum number of objects that the report names below one error, and of those that succeeded."""
 
 
 @dataclass
 class BulkResult(Generic[T]):
-    """The objects by result. `failed` has the objects of each fault, by its message."""
+    """The objects by result. `failed` has the objects of each error, by its message."""
 
     total: int
     done: list[str] = field(default_factory=list)
@@ -77,7 +77,7 @@ def head_words(title: str, result: BulkResult[T]) -> Content:
 
 
 def report_lines(result: BulkResult[T]) -> list[Content]:
-    """Return the faults with their counts, the most frequent first, and then the objects that succeeded."""
+    """Return the errors with their counts, the most frequent first, and then the objects that succeeded."""
     lines: list[Content] = []
     for message, found in sorted(result.failed.items(), key=lambda each: -len(each[1])):
         count = f"{len(found):,} × " if len(found) > 1 else ""
