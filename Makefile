@@ -57,7 +57,7 @@ test: $(TOOLS)
 # not follow processes, so tests of processes are left out, and of the console all but those that open every screen.
 # A test that limits a time can fail under the tracer: only the coverage counts here.
 COVERED := $(addprefix tests/,cli config contract definition engine graph notify people plans runs scheduling service \
-	store versioning tui/test_activity.py tui/test_changed_cells.py tui/test_console.py tui/test_keys.py \
+	store versioning web tui/test_activity.py tui/test_changed_cells.py tui/test_console.py tui/test_keys.py \
 	tui/test_snapshots.py tui/test_textual_compat.py)
 
 coverage: $(TOOLS)
