@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,8 +16,9 @@ from tests.engine.support import ME, until_end, workspace
 from victor_engine.api import After, ScheduleSpec
 from victor_engine.clock import FakeClock
 from victor_engine.engine import Engine
-from victor_engine.errors import ConflictError
+from victor_engine.errors import ConflictError, StorageError
 from victor_engine.identity import acting_as
+from victor_engine.runs.completion import Completion
 
 START = datetime(2026, 5, 4, 8, 30, tzinfo=UTC)
 FLOWS = """
@@ -42,9 +45,9 @@ GIVEN = {"n": 4, "given": {"title": "summary"}}
 
 
 @asynccontextmanager
-async def engine_at(root: Path) -> AsyncIterator[Engine]:
+async def engine_at(root: Path, clock: FakeClock | None = None) -> AsyncIterator[Engine]:
     with acting_as(ME):
-        engine = await Engine.open(root, root.parent / "state", clock=FakeClock(START))
+        engine = await Engine.open(root, root.parent / "state", clock=clock or FakeClock(START))
         try:
             yield engine
         finally:
@@ -130,3 +133,31 @@ def test_the_command_line_shows_the_outputs(root: Path, capsys: Capture) -> None
     assert victor("test", "count") == 0
     assert victor("run", "count", "--dry-run", "-i", "n=x", "-i", 'given={"title": "t"}') == 10
     assert "OutputError" in victor.out or "pages must be a whole number" in victor.out
+
+
+@pytest.mark.parametrize(("n", "status"), [(4, "succeeded"), ("a", "failed")])
+async def test_a_run_that_is_claimed_again_before_its_end_is_committed_checks_its_outputs(
+    root: Path, monkeypatch: pytest.MonkeyPatch, n: object, status: str
+) -> None:
+    refused = asyncio.Event()
+    finish = Completion.finish
+
+    async def fail_once(self: Completion, *given: Any, **named: Any) -> None:
+        if not refused.is_set():
+            refused.set()
+            raise StorageError("the disk is full")
+        await finish(self, *given, **named)
+
+    monkeypatch.setattr(Completion, "finish", fail_once)
+    clock = FakeClock(START)
+    async with engine_at(root, clock) as engine:
+        run = await engine.start_run("count", None, {"n": n, "given": {"title": "t"}})
+        await asyncio.wait_for(refused.wait(), 30)
+        while not clock.sleeping:
+            await asyncio.sleep(0)
+        await clock.advance(60)
+        found = await until_end(engine, run.id)
+        assert found.run.status == status
+        assert [each.node_id for each in found.attempts] == ["a"]
+        if found.run.error is not None:
+            assert found.run.error.type == "OutputError"

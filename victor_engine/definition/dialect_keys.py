@@ -224,7 +224,7 @@ EXECUTION = frozenset(
     ]
 )
 
-INPUT = frozenset({"type", "default", "enum", "required", "description", "secret"})
+INPUT = frozenset({"type", "default", "enum", "required", "description"})
 """The keys of an input in the short form of `inputs:`."""
 
 OUTPUT = frozenset({"type", "enum", "required", "description", "from"})

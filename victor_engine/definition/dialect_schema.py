@@ -251,7 +251,6 @@ _VALUE_SHAPES: dict[str, Any] = {
     "enum": {"type": "array"},
     "from": {"type": "string"},
     "required": {"type": ["boolean", "array"]},
-    "secret": {"type": "boolean"},
     "type": {"anyOf": [{"enum": list(NAMES)}, {"type": "array", "items": {"enum": list(NAMES)}}]},
 }
 

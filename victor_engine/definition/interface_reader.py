@@ -19,6 +19,8 @@ from victor_engine.definition.secret_fields import secret_fields
 from victor_engine.definition.yaml_document import Path, plain_tree
 from victor_engine.reserved import is_reserved
 
+_SECRET_REMEDY = "Name the secret in the node ($secret.name), or ask for it in a form with writeOnly: true"
+
 
 def read_inputs(reader: Reader) -> Inputs | None:
     """Return the declared inputs of a workflow, or None without a valid declaration.
@@ -90,36 +92,36 @@ class _Declaration:
                 remedy,
             )
             return {}
+        self._check_keys(name, entry)
+        self._check_entry(name, entry)
+        return {str(k): plain_tree(v) for k, v in entry.items() if k != "from" and not _flag(k, v)}
+
+    def _check_keys(self, name: str, entry: Mapping[str, Any]) -> None:
         for key in entry:
-            if key not in self._own and key not in SCHEMA_KEYWORDS:
-                meant = misspelling_of(key, [*self._own, *SCHEMA_KEYWORDS])
-                remedy = (
-                    f"Did you mean {meant!r}?" if meant else f"Possible here: {', '.join(sorted(self._own))}"
-                )
-                self._refuse(
-                    (name, key), f"the {self._what} {name!r}: unknown key {key!r}", remedy, of_key=True
-                )
-        for key in ("required", "secret"):
-            if key in entry and not isinstance(entry[key], bool) and not isinstance(entry[key], list):
-                self._refuse((name, key), f"the {self._what} {name!r}: {key} must be true or false")
+            if key in self._own or key in SCHEMA_KEYWORDS:
+                continue
+            if key == "secret":
+                message = f"the {self._what} {name!r} cannot be secret, because the state is stored as it is"
+                self._refuse((name, key), message, _SECRET_REMEDY, of_key=True)
+                continue
+            meant = misspelling_of(key, [*self._own, *SCHEMA_KEYWORDS])
+            remedy = f"Did you mean {meant!r}?" if meant else f"Possible here: {', '.join(sorted(self._own))}"
+            message = f"the {self._what} {name!r}: unknown key {key!r}"
+            self._refuse((name, key), message, remedy, of_key=True)
+
+    def _check_entry(self, name: str, entry: Mapping[str, Any]) -> None:
+        lead = f"the {self._what} {name!r}"
+        required, kind = entry.get("required"), entry.get("type")
+        if required is not None and not isinstance(required, bool | list):
+            self._refuse((name, "required"), f"{lead}: required must be true or false")
+        if required is True and "default" in entry:
+            message = f"{lead} has a default, so it is never missing"
+            self._refuse((name, "required"), message, "Remove required or default")
         if "from" in entry and not (isinstance(entry["from"], str) and _PATH.fullmatch(entry["from"])):
-            self._refuse(
-                (name, "from"), f"the {self._what} {name!r}: from must be a path in the state, such as a.b"
-            )
-        kind = entry.get("type")
+            self._refuse((name, "from"), f"{lead}: from must be a path in the state, such as a.b")
         if isinstance(kind, str) and kind not in NAMES:
-            remedy = did_you_mean(kind, NAMES)
             at = (name, "type") if isinstance(self._value[name], Mapping) else (name,)
-            self._refuse(at, f"the {self._what} {name!r}: {kind!r} is not a type", remedy)
-        if entry.get("required") is True and "default" in entry:
-            remedy = "Remove required or default"
-            self._refuse(
-                (name, "required"), f"the {self._what} {name!r} has a default, so it is never missing", remedy
-            )
-        schema = {
-            str(k): plain_tree(v) for k, v in entry.items() if k not in ("secret", "from") and not _flag(k, v)
-        }
-        return {**schema, "writeOnly": True} if entry.get("secret") is True else schema
+            self._refuse(at, f"{lead}: {kind!r} is not a type", did_you_mean(kind, NAMES))
 
     def _check_schema(self, schema: dict[str, Any], whole: bool) -> None:
         problem = schema_problem(schema)
@@ -143,11 +145,8 @@ class _Declaration:
                     self._refuse((*at, "default"), f"the {self._what} {name!r}: the default{where} {text}")
         for field in secret_fields(inputs.schema):
             at = self._in_file(("properties", field.partition(".")[0]), whole)
-            remedy = (
-                "Name the secret in the node ($secret.name), or ask for it in a form with writeOnly: true"
-            )
             self._refuse(
-                at, f"the {self._what} {field!r} is secret, and the state is stored as it is", remedy
+                at, f"the {self._what} {field!r} is secret, and the state is stored as it is", _SECRET_REMEDY
             )
 
     @staticmethod
