@@ -328,7 +328,7 @@ class VictorApp(Console):
         if action == "start_engine" and not (self.lost and self._may_start):
             return False
         blocked = action in ("show", "answer", "leave", "reload", "drain", "everywhere", "start_engine")
-        return not (blocked and self.screen.is_modal)
+        return not (blocked and self.screen.is_modal) or parameters == ("copy",)
 
     @property
     def _may_start(self) -> bool:

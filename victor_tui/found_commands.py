@@ -77,7 +77,10 @@ def listed(found: Sequence[Found], name: str | None) -> Iterator[tuple[Found, li
 
 
 class FoundCommands(Provider):
-    """A provider that searches the store by name."""
+    """A provider that searches the store by name.
+
+    In a dialog it finds nothing, because going to another screen would close the dialog with its input.
+    """
 
     @property
     def _console(self) -> Console:
@@ -102,11 +105,13 @@ class FoundCommands(Provider):
                 yield self._hit(_TOP - number - later - _STEP * step, each, action)
 
     async def discover(self) -> Hits:
-        recent = list(self._console.session.recent)[:_RECENT]
+        recent = [] if self.screen.is_modal else list(self._console.session.recent)[:_RECENT]
         for hit in self._hits((each, [ACTIONS[each.kind][0]]) for each in recent):
             yield hit
 
     async def search(self, query: str) -> Hits:
+        if self.screen.is_modal:
+            return
         name, kinds, words = parse(query)
         await asyncio.sleep(QUIET)
         quick, slow = (tuple(k for k in kinds if (k in _SLOW) == late) for late in (False, True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -100,6 +101,31 @@ async def test_the_palette_finds_things_and_acts_on_them(world: World) -> None:
         await go(pilot, "escape")
         await pick(pilot, "request deploy", "request ")
         await until(pilot, lambda: type(app.screen).__name__ == "AnswerDialog")
+
+
+async def test_a_slow_search_blocks_no_key_and_a_dialog_keeps_its_input(world: World) -> None:
+    app: Any = console(world)
+    world.gates["find"] = asyncio.Event()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await go(pilot, "ctrl+p")
+        await until(pilot, lambda: isinstance(app.screen, CommandPalette))
+        await go(pilot, *"trigger")
+        assert app.screen.query_one(Input).value == "trigger"
+        await until(pilot, lambda: any(each.startswith("Trigger") for each in options(app)))
+        world.gates.pop("find").set()
+        await until(pilot, lambda: world.reads and world.reads[-1][0] == "find")
+        await go(pilot, "escape", "escape")
+        await until(pilot, lambda: not app.screen.is_modal)
+        await go(pilot, "1", "p", *"typed", "ctrl+p")
+        await until(pilot, lambda: isinstance(app.screen, CommandPalette))
+        before = len(world.reads)
+        app.screen.query_one(Input).value = "nightly"
+        await pilot.pause(0.3)
+        assert "find" not in [name for name, _ in world.reads[before:]]
+        assert not any("schedule" in each for each in options(app))
+        while isinstance(app.screen, CommandPalette):
+            await go(pilot, "escape")
+        assert type(app.screen).__name__ == "PauseDialog"
 
 
 async def test_an_action_without_its_role_is_shown_with_the_role(world: World) -> None:

@@ -276,6 +276,8 @@ async def test_actions_are_listed_as_commands_and_undone(live: World) -> None:
         await until(pilot, lambda: "pause_run" in live.names())
         await go(pilot, "at")
         assert f"victor runs pause {run_id}" in lines(app)
+        await go(pilot, "c")
+        await until(pilot, lambda: app.clipboard == f"victor runs pause {run_id}")
         await go(pilot, "escape", "u")
         assert f"pause run {run_id}" in str(app.screen.query_one("#body Static").content)
         assert "resume_run" not in live.names()

@@ -45,7 +45,11 @@ class VersionList:
         self._table.empty = EMPTY_FILTER if workflows else EMPTY
         self._table.set_rows(with_files(rows, self._shown_files), of=self._filter)
         shown = len({row.info.workflow for row in rows})
-        self._screen.query_one(FilterBar).note(f"{shown:,} of {plural(len(workflows), 'workflow')}")
+        loaded = all(len(each.versions) >= each.version_count for each in workflows)
+        searched = (
+            "" if loaded or self._filter == Filter() else " · only current versions of folded workflows"
+        )
+        self._screen.query_one(FilterBar).note(f"{shown:,} of {plural(len(workflows), 'workflow')}{searched}")
         if self._wanted is not None:
             self._reveal(*self._wanted)
 
