@@ -11,6 +11,7 @@ from victor_tui.key_table import DIALOG_KEYS, GLOBAL, MOVED, SCREEN_KEYS, WIDGET
 
 PAGE = Path(__file__).parents[1] / "docs" / "keys.md"
 TITLES = {
+    "choice": "Fields that list the values that exist",
     "screen": "Every screen",
     "schedules": "Schedules",
     "timelines": "Day view of the schedules",

@@ -155,6 +155,7 @@ SCREEN_KEYS: Mapping[str, tuple[Key, ...]] = {
         Key("s", "schedule('skip')", "Skip next", "schedules.skip", "Skip the next fire"),
         Key("d", "schedule('remove')", "Remove", "schedules.remove", "Remove this schedule"),
         Key("l", "schedule('runs')", "Its runs", "schedules.runs", "Show the runs of this schedule"),
+        Key("h", "schedule('changes')", "Who changed", "schedules.changes", "Show who changed this schedule, and how"),
         Key("D", "app.drain", "Drain", "schedules.drain", "Drain, or stop draining"),
         *_views("schedules"),
     ),
@@ -359,6 +360,10 @@ DIALOG_KEYS: Mapping[str, tuple[Key, ...]] = {
     ),
     "start": (
         Key("ctrl+r", "switch_form", "JSON", "start.json", "Change between fields and JSON beside the schema", show=True),
+    ),
+    "choice": (
+        Key("up", "step(-1)", "Previous value", "choice.previous", "Take the value before this one"),
+        Key("down", "step(1)", "Next value", "choice.next", "Take the value after this one"),
     ),
     "command": (
         Key("tab", "complete", "Complete", "command.complete", "Complete the command", priority=True),

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from rich.segment import Segment
 from rich.style import Style
-from textual.widgets import Button, Input, Static
+from textual.widgets import Button, Input, OptionList, Static
 
 from tests.tui.conftest import console, until
 from tests.tui.realport import RealPort
@@ -115,10 +115,9 @@ async def test_messages_cover_nothing_and_are_listed(world: World) -> None:
         assert app.screen.query_one("#head").region.y < rack.region.y
         await go(pilot, "escape", "exclamation_mark")
         await until(pilot, lambda: isinstance(app.screen, ListingDialog))
-        assert all(
-            f"Message {number}" in str(app.screen.query_one("#body Static", Static).visual)
-            for number in range(3)
-        )
+        lines = app.screen.query_one("#lines", OptionList)
+        listed = "\n".join(str(option.prompt) for option in lines.options)
+        assert all(f"Message {number}" in listed for number in range(3))
 
 
 async def test_ctrl_s_migrates_what_the_dry_run_showed(world: World) -> None:

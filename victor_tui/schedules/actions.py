@@ -46,6 +46,7 @@ class ScheduleCommands:
             "why": self._why,
             "backfill": self._backfill,
             "runs": self._runs,
+            "changes": self._changes,
         }
 
     def allows(self, command: str) -> bool:
@@ -269,6 +270,19 @@ class ScheduleCommands:
             lines = "\n".join([*left_out[:_NAMED], *(["…"] if len(left_out) > _NAMED else [])])
             words = f"Left out because they changed after the preview ({len(left_out)}):\n{clean(lines)}"
             self._screen.console.notify(words, severity="warning", timeout=20, markup=False)
+
+    async def _changes(self) -> None:
+        from victor_tui.schedules.changes import changes_dialog
+
+        console = self._screen.console
+        try:
+            dialog = await changes_dialog(
+                console.port, self._screen.current, console.clock.now(), console.zone
+            )
+        except VictorError as error:
+            console.report(error)
+            return
+        await console.push_screen_wait(dialog)
 
     async def _runs(self) -> None:
         schedule: ScheduleInfo = self._screen.current

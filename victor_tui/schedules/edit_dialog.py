@@ -19,6 +19,7 @@ from victor_engine.errors import VictorError
 from victor_tui.dialogs.base import DialogBody, SendingDialog
 from victor_tui.schedules.extra_settings import EXAMPLE
 from victor_tui.schedules.spec_form import CATCHUPS, HINTS, OVERLAPS, WAYS, SpecFields, fields_from, spec_from
+from victor_tui.schedules.version_input import VersionInput
 from victor_tui.text import duration, one_line, plain, relative
 from victor_tui.widgets.choices import Pick, Tick
 
@@ -179,7 +180,7 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
             start.more, id="more", compact=True, tab_behavior="focus", placeholder=Content(EXAMPLE)
         )
         yield from _row("more", "More (YAML)", more)
-        version = Input(start.version, placeholder="latest", id="version", compact=True)
+        version = VersionInput(start.version, start.workflow)
         yield from _row("version", "Version", version)
         overlaps = [(word.replace("_", " "), word) for word in OVERLAPS]
         yield from _row(
@@ -261,7 +262,9 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
     def on_text_area_changed(self) -> None:
         self._preview_later()
 
-    def on_select_changed(self) -> None:
+    def on_select_changed(self, event: Select.Changed) -> None:
+        if event.select.id == "workflow" and isinstance(event.value, str):
+            self.query_one(VersionInput).offer_versions(event.value)
         self._preview_later()
 
     def _preview_later(self) -> None:
