@@ -25,3 +25,16 @@ def test_commands_about_requests_start_without_the_reader_of_workflows_and_the_s
         "victor_engine.store",
         "sqlite3",
     }
+
+
+def test_a_daemon_imports_the_packages_of_extras_only_when_they_are_used() -> None:
+    code = "import victor_engine.service.daemon, sys; print('\\n'.join(sys.modules))"
+    modules = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "victor_engine.service.tracing" in modules
+    assert not {name.partition(".")[0] for name in modules} & {
+        "prometheus_client",
+        "opentelemetry",
+        "apprise",
+    }
