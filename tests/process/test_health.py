@@ -29,7 +29,7 @@ FLOW = """
 
 
 async def check(root: Path, *words: str) -> tuple[int, dict[str, Any]]:
-    command = victor_words(root, "scheduler", "status", "--check", "--json", *words)
+    command = victor_words(root, "scheduler", "status", "--check", "--json", "--timeout", "60", *words)
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     said, _ = await process.communicate()
     assert process.returncode is not None
