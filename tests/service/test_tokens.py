@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.service.test_permissions import PERMISSIONS, UIDS, Served, serving
-from victor_engine.api import Answer, EventQuery, Question, RequestQuery, RunQuery
+from victor_engine.api import Answer, AuditQuery, EventQuery, Question, RequestQuery, RunQuery
 from victor_engine.api.roles import Role
 from victor_engine.errors import PermissionDeniedError, UsageError
+from victor_engine.people.audit import csv_lines
 from victor_engine.people.rights import Grant
 from victor_engine.service import protocol
 from victor_engine.service.client import Client
@@ -142,6 +144,9 @@ async def test_only_a_token_that_may_answer_answers(tokens: Tokens) -> None:
     )
     assert answered.answered_by is not None
     assert answered.answered_by.shown == "token:c (of cy)"
+    exported = (await tokens.served.engine.audit_history(AuditQuery())).records
+    rows = list(csv.DictReader(csv_lines(exported)))
+    assert (rows[-1]["user"], rows[-1]["proxy"], rows[-1]["proxy_uid"]) == ("token:c", "cy", str(UIDS["cy"]))
 
 
 async def test_the_tokens_of_one_server_are_one_person_for_votes_and_four_eyes(tokens: Tokens) -> None:

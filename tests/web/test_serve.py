@@ -143,6 +143,7 @@ async def test_the_number_of_consoles_is_limited(
 
 
 @pytest.mark.process
+@pytest.mark.timeout(240)
 async def test_a_question_is_answered_in_chromium(tmp_path: Path) -> None:
     chromium()
     settings = "serve: {may_answer: true, listen: '127.0.0.1:0'}\n"

@@ -14,7 +14,7 @@ from tests.web import any_input
 from tests.web.site import SECONDS, Site, open_site
 from victor_engine.api.roles import Role
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,7 @@ class ScheduleService:
     async def add_schedule(self, spec: ScheduleSpec, note: str = "") -> ScheduleAdded:
         actor = acting()
         check_size(spec.initial_state)
-        origin = actor.via if actor.via in ("console", "cli") else "python"
+        origin = {"console": "console", "web": "console", "cli": "cli"}.get(actor.via, "python")
         await self._check_calendars(spec.exclude)
 
         def transition(tx: Tx) -> ScheduleAdded:

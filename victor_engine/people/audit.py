@@ -48,6 +48,8 @@ COLUMNS = (
     "digest",
     "digest_matches",
     "login",
+    "proxy",
+    "proxy_uid",
 )
 """The columns of the CSV export. It has one row for each event of a request."""
 
@@ -189,7 +191,7 @@ def csv_lines(records: Iterable[dict[str, Any]], *, head: bool = True) -> Iterat
 
 
 def _column(record: dict[str, Any], event: dict[str, Any], name: str) -> Any:
-    if name in ("user", "uid", "via", "tty", "remote", "login"):
+    if name in ("user", "uid", "via", "tty", "remote", "login", "proxy", "proxy_uid"):
         return event["by"].get(name)
     if name in ("kind", "title"):
         return record["shown"][name]
