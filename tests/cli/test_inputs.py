@@ -143,3 +143,18 @@ def test_the_inputs_of_a_child_are_checked_in_the_file(
     assert code == 3, said
     (line,) = [line for line in said.splitlines() if words in line]
     assert f"p.yaml:5:{column}: error: node 'go': {words}" in line
+
+
+def test_the_state_of_a_schedule_with_a_version_is_checked_against_that_version(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    schedule = "    schedule: {every: 1h, version: ^1.0, initial_state: {count: 1}}\n"
+    newer = CHILD.replace("1.0.0", "2.0.0").replace("customer: string, ", "") + schedule
+    files = {"victor.yaml": "{}\n", "workflows/one.yaml": CHILD, "workflows/two.yaml": newer}
+    victor = Victor(workspace(tmp_path, files), capsys)
+    assert victor("validate", str(victor.root)) == 3
+    said = victor.out + victor.err
+    assert "two.yaml:7:42: error" in said
+    assert "schedule.initial_state: customer is required in version 1.0.0" in said
+    (victor.root / "workflows/two.yaml").write_text(newer.replace("{count: 1}", "{customer: a}"))
+    assert victor("validate", str(victor.root)) == 0

@@ -214,6 +214,21 @@ class _Workspace:
             known = ", ".join(sorted(versions))
             message = f"schedule.version: {workflow} has no version {spec.version}; its versions are {known}"
             yield from self._at(workflow, message, "error")
+        yield from self._inputs_of_version(workflow, spec)
+
+    def _inputs_of_version(self, workflow: str, spec: ScheduleSpec) -> Iterator[ProblemInfo]:
+        """Yield an error for each input of the version of a schedule that its state gives in a wrong way."""
+        from victor_engine.versioning.catalog import in_range
+
+        chosen = in_range(spec.version or "", self._versions(workflow))
+        later = () if spec.after is None else spec.after.take
+        for result in self._all.values():
+            definition = result.workflows.get(workflow)
+            if definition is None or definition.inputs is None or _normal(definition.version) != chosen:
+                continue
+            for path, text in definition.inputs.problems(spec.initial_state, later).items():
+                message = f"schedule.initial_state: {path or 'the state'} {text} in version {chosen}"
+                yield from self._at(workflow, message, "error")
 
     def _at(self, workflow: str, message: str, severity: str) -> Iterator[ProblemInfo]:
         """Yield a problem of a `schedule:` block, if its file is one of those that were given."""
