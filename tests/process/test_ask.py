@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -45,20 +47,27 @@ class Script:
             )  # fmt: skip
 
     def open_request(self) -> str:
-        """Return the open request, when there is one."""
-        found: list[dict[str, str]] = []
+        """Return the open request, when there is one. A look into the store takes less than one by a command."""
+        found: list[tuple[str]] = []
 
         def look() -> bool:
-            found[:] = json.loads(self.run("inbox", "list", "--json")[1] or "[]")
+            with closing(sqlite3.connect(f"file:{self.state / 'victor.db'}?mode=ro", uri=True)) as store:
+                found[:] = store.execute("SELECT id FROM requests WHERE status = 'open'").fetchall()
             return bool(found)
 
         until(look)
-        return found[0]["id"]
+        return found[0][0]
 
     def ask(self, *words: str) -> str:
         code, out, err = self.run("ask", *words, "--no-wait")
         assert code == 0, err
         return out
+
+
+def noted(asking: subprocess.Popen[str]) -> None:
+    """Wait until a command has the answer of the engine, and notes its question: a signal withdraws it from then on."""
+    assert asking.stderr is not None
+    assert any(line.startswith("asked ") for line in asking.stderr)
 
 
 def until(done: Callable[[], bool]) -> None:
@@ -120,6 +129,7 @@ def test_every_exit_code(script: Script) -> None:
 
         interrupted = script.start("ask", "Wait?")
         request = script.open_request()
+        noted(interrupted)
         interrupted.send_signal(signal.SIGINT)
         _, err = interrupted.communicate(timeout=60)
         assert (interrupted.returncode, "withdrawn: Wait?" in err) == (130, True)
@@ -132,6 +142,7 @@ def test_a_question_survives_the_engine(script: Script) -> None:
     with daemon(script.folder, script.root, script.state):  # killed at the end of the block
         waiting = script.start("ask", "Still there?", "--context", str(context))
         request = script.open_request()
+        noted(waiting)
     with daemon(script.folder, script.root, script.state):
         shown = json.loads(script.run("inbox", "show", request, "--json")[1])
         assert (shown["status"], shown["context"]) == ("open", {"plan.txt": "+ one\n"})

@@ -16,7 +16,7 @@ import pytest
 
 from tests.docs.guides import ROOT, blocks
 from tests.engine.support import workspace
-from tests.process.test_ask import Script
+from tests.process.test_ask import Script, noted
 from tests.service.engines import daemon
 from victor_engine.cli import command_text
 from victor_engine.cli.agent_hooks import EVENTS
@@ -87,6 +87,7 @@ def test_a_command_does_not_run_without_a_yes(script: Script) -> None:
 
     interrupted = script.start(*words)
     request = script.open_request()
+    noted(interrupted)
     interrupted.send_signal(signal.SIGINT)
     interrupted.communicate(timeout=60)
     assert interrupted.returncode == 130

@@ -68,7 +68,7 @@ def ask(
         print_note(
             f"asked {', '.join(asked[0].assignees) or 'anyone'}: request {asked[0].id}; ctrl+c withdraws it"
         )
-        return report(await decided(ctx, asked[0].id), as_json)
+        return report(await decided(ctx, asked[0].id, asked=True), as_json)
 
     async def withdraw() -> None:
         if asked and not no_wait:

@@ -130,7 +130,7 @@ def _decide(ctx: click.Context, question: Question, found: list[RequestInfo], li
             asked.append(await port.ask(question))
         who = ", ".join(asked[0].assignees) or "anyone"
         print_note(f"asked {who}: request {asked[0].id}; ctrl+c withdraws it")
-        found.append(await decided(ctx, asked[0].id))
+        found.append(await decided(ctx, asked[0].id, asked=True))
         return 0
 
     async def withdraw() -> None:

@@ -62,8 +62,11 @@ def report(request: RequestInfo, as_json: bool) -> int:
     return code
 
 
-async def decided(ctx: click.Context, request_id: str) -> RequestInfo:
-    """Wait until a request is decided, and return it. If its engine ends, wait for the next one."""
+async def decided(ctx: click.Context, request_id: str, *, asked: bool = False) -> RequestInfo:
+    """Wait until a request is decided, and return it. If its engine ends, wait for the next one.
+
+    Raise EngineUnavailableError if no engine runs at first, unless this command has just `asked` the question.
+    """
     told: set[str] = set()
     looks = 0
     while True:
@@ -77,7 +80,7 @@ async def decided(ctx: click.Context, request_id: str) -> RequestInfo:
                     await asyncio.sleep(POLL_SECONDS[min(looks, len(POLL_SECONDS) - 1)])
                     looks += 1
         except EngineUnavailableError as error:
-            if not looks:
+            if not looks and not asked:
                 raise
             if "engine" not in told:
                 told.add("engine")
