@@ -47,6 +47,7 @@ async def test_one_key_shows_who_changed_a_schedule(world: World) -> None:
         assert "bo made 1 change: more load" in lines[0]
         assert "UTC (now)" in lines[0] or "ago)" in lines[0]
         assert lines[1].strip() == "changed the policy if a run is still active from skip to allow"
+        assert lines[-1].endswith("a schedule of data_pipeline was added")
         await go(pilot, "escape", "e")
         await until(pilot, lambda: isinstance(app.screen, ScheduleDialog))
         field = app.screen.query_one("#version", ChoiceInput)

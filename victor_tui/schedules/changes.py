@@ -13,7 +13,7 @@ from textual.content import Content
 from victor_engine.api import ENGINE_ACTOR, EventInfo, EventKind, EventQuery, Port, ScheduleInfo
 from victor_tui.dialogs.listing import Line, ListingDialog
 from victor_tui.history.sentences import sentence
-from victor_tui.text import full, one_line, relative, schedule_name
+from victor_tui.text import full, one_line, plural, relative, schedule_name
 
 LISTED = 200
 """Maximum number of listed changes."""
@@ -72,14 +72,17 @@ def _value(text: str) -> str:
 
 def _lines(event: EventInfo, now: datetime, zone: tzinfo | None) -> Iterator[Content]:
     """Yield the line of an event, and one for each difference."""
-    who = "the engine" if event.actor == ENGINE_ACTOR else event.actor.user
+    engine = event.actor == ENGINE_ACTOR
     changes = [difference(str(each)) for each in event.data.get("changes", ())]
     note = str(event.data.get("note") or "")
-    words = f"made {len(changes)} change{'s' * (len(changes) > 1)}" if changes else sentence(event).text
+    words = f"made {plural(len(changes), 'change')}" if changes else sentence(event).text
+    who = (
+        "the files" if engine and changes else "" if engine else event.actor.user
+    )  # its sentences are passive
     yield Content.assemble(
         (f"{full(event.at, zone)} ({relative(event.at, now)})  ", "$text-muted"),
-        (one_line(who, 40), "bold"),
-        f" {one_line(words, 300)}",
+        (f"{one_line(who, 40)} " if who else "", "bold"),
+        one_line(words, 300),
         (f": {one_line(note, 300)}" if changes and note else "", "$text-muted"),
     )
     for each in changes:
