@@ -19,7 +19,7 @@ class Block:
     """One block of a document.
 
     `sh` blocks are run, unless their info is `skip: REASON`. A `yaml` block whose info is a path is written to it.
-    The lines of a `text` block appear in the output of the commands before it.
+    The lines of a `text` block appear in the output of the commands before it; those of a `log` block are an example.
     """
 
     language: str
