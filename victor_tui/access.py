@@ -25,7 +25,6 @@ METHODS: Mapping[str, str] = MappingProxyType({
     "schedule('pause')": "pause_schedule",
     "schedule('resume')": "resume_schedule",
     "schedule('edit')": "edit_schedule",
-    "schedule('move')": "edit_schedule",
     "schedule('new')": "add_schedule",
     "schedule('backfill')": "start_backfill",
     "schedule('skip')": "skip_next",
