@@ -53,7 +53,7 @@ async def test_one_key_shows_who_changed_a_schedule(world: World) -> None:
         field = app.screen.query_one("#version", ChoiceInput)
         await until(pilot, lambda: "latest (now" in str(field.border_subtitle))
         field.focus()
-        await until(pilot, lambda: field.has_class("-offers"))
+        await until(pilot, lambda: field.outer_size.height == 2)
         seen = [field.value]
         for _ in range(3):
             await pilot.press("down")

@@ -28,10 +28,6 @@ class ChoiceInput(Input):
     """A text field whose up and down keys step through the values that exist. The border names them."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("choice")
-    DEFAULT_CSS = """
-    ChoiceInput { height: 1; }
-    ChoiceInput.-offers { height: 2; border-bottom: solid $field-border; }
-    """
 
     def __init__(self, value: str = "", **more: Any) -> None:
         super().__init__(value, **more)
