@@ -8,11 +8,8 @@ has a version or none, one of two contents, and a schedule or none.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import copy
-import logging
-import os
 import shutil
 import tempfile
 from collections.abc import Awaitable, Iterator
@@ -23,10 +20,10 @@ from typing import NamedTuple, TypeVar
 from unittest import mock
 
 import pytest
-from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
+from tests.engine.machine_runs import long_run, run_examples
 from tests.engine.support import ME, until_end, workspace
 from victor_engine.engine import Engine, core
 from victor_engine.errors import ConflictError, DeploymentError, NotFoundError, PlanChangedError
@@ -408,33 +405,13 @@ class Machine(RuleBasedStateMachine):
 
 def explore(directory: Path, examples: int, steps: int, *, number: int = 1) -> None:
     """Run examples, which are the same for the same `number`."""
-    how = settings(
-        max_examples=examples,
-        stateful_step_count=steps,
-        deadline=None,
-        database=None,
-        phases=(Phase.generate,),
-        suppress_health_check=list(HealthCheck),
-    )
     with machines(directory) as machine:
-        run_state_machine_as_test(seed(number)(machine), settings=how)
+        run_examples(machine, examples, steps, number)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--examples", type=int, default=400)
-    parser.add_argument("--steps", type=int, default=25, help="at most, in each example")
-    parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
-    logging.disable(logging.CRITICAL)
-    with (
-        tempfile.TemporaryDirectory() as directory,
-        mock.patch.dict(os.environ, {"HOME": f"{directory}/home"}),
-    ):
-        explore(Path(directory), given.examples, given.steps, number=given.seed)
-    print("the engine did what the model says")
+    with long_run(__doc__) as (given, directory):
+        explore(directory, given.examples, given.steps, number=given.seed)
 
 
 if __name__ == "__main__":

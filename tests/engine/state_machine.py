@@ -9,11 +9,8 @@ engine opens the copy. Later changes of the old engine are lost.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import copy
-import logging
-import os
 import shutil
 import sqlite3
 import tempfile
@@ -27,18 +24,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
 
-from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     rule,
-    run_state_machine_as_test,
 )
 
 from tests.engine import machine_model as model
 from tests.engine.machine_model import Question, Run
 from tests.engine.machine_moments import MOMENT, Writer
+from tests.engine.machine_runs import long_run, run_examples
 from tests.engine.support import FINAL, ME, workspace
 from tests.locking import LockedTx
 from victor_engine.api import (
@@ -806,39 +802,18 @@ def explore(
                         flush=True,
                     )
 
-        how = settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            database=None,
-            phases=(Phase.generate,),
-            suppress_health_check=list(HealthCheck),
-        )
-        run_state_machine_as_test(seed(number)(Example), settings=how)
+        run_examples(Example, examples, steps, number)
         return machine.found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--examples", type=int, default=400)
-    parser.add_argument("--steps", type=int, default=25, help="at most, in each example")
-    parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
-    # The engine logs full disks and kills thousands of times.
-    logging.disable(logging.CRITICAL)
     db.Store.transaction = LockedTx
-    with (
-        tempfile.TemporaryDirectory() as directory,
-        mock.patch.dict(os.environ, {"HOME": f"{directory}/home"}),
-    ):
-        found = explore(Path(directory), given.examples, given.steps, number=given.seed, say=True)
-    print(
-        f"seed {given.seed}: {found.total():,} steps: "
-        + ", ".join(f"{n} {what}" for what, n in found.most_common())
-    )
-    print("the engine did what the model says")
+    with long_run(__doc__) as (given, directory):
+        found = explore(directory, given.examples, given.steps, number=given.seed, say=True)
+        print(
+            f"seed {given.seed}: {found.total():,} steps: "
+            + ", ".join(f"{n} {what}" for what, n in found.most_common())
+        )
 
 
 if __name__ == "__main__":
