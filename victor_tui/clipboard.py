@@ -11,6 +11,7 @@ from typing import Literal
 
 from textual.app import App
 
+from victor_tui.textual_compat import keep_copied
 from victor_tui.user_files import user_directory
 
 MAX_OSC_52 = 70_000
@@ -40,12 +41,12 @@ async def copy(app: App[str], text: str, environ: Mapping[str, str]) -> str:
     """Copy a text. Return where it is, for the message; empty for the clipboard of the terminal."""
     found = way(len(text.encode()), environ)
     if found == "tmux" and await _to_tmux(text):
-        app._clipboard = text
+        keep_copied(app, text)
         return " It is in the buffer of tmux: prefix ] pastes it."
     if found != "file":
         app.copy_to_clipboard(text)
         return ""
-    app._clipboard = text
+    keep_copied(app, text)
     path = clipboard_path(environ)
     try:
         await asyncio.to_thread(_write, path, text)

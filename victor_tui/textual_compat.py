@@ -240,3 +240,8 @@ def write_to_terminal(app: App[Any], sequence: str) -> bool:
         return False
     driver.write(sequence)
     return True
+
+
+def keep_copied(app: App[Any], text: str) -> None:
+    """Keep a text for a paste inside the application, without a sequence for the terminal."""
+    app._clipboard = text

@@ -40,6 +40,7 @@ from victor_tui.textual_compat import (
     binding_chain,
     build_mode,
     is_mode_built,
+    keep_copied,
     mode_screen,
     persistent_driver,
     remove_notification,
@@ -275,6 +276,12 @@ async def test_only_changed_cells_of_both_kinds_of_updates_are_written() -> None
         changed = written(full=False)
         assert "10" in changed
         assert "clock" not in changed
+
+
+def test_a_kept_text_is_pasted_without_a_sequence_for_the_terminal() -> None:
+    app = Sample()
+    keep_copied(app, "text")
+    assert app.clipboard == "text"
 
 
 def test_no_class_overwrites_a_private_attribute_of_textual() -> None:
