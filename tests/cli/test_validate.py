@@ -124,7 +124,7 @@ def test_files_that_contradict_each_other_are_an_error_of_validate_and_plan(
         assert error in victor.out + victor.err
     if error:
         assert f"is also declared by {victor.root}/workflows/one.yaml" in victor.err
-        assert victor("run", "w") == 4
+        assert victor("run", "w") == 3
 
 
 def test_bindings_without_the_form_of_their_result_are_noted(tmp_path: Path, capsys: Capture) -> None:
