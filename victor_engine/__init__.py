@@ -1,3 +1,3 @@
 """The engine of victor-tui: definitions, schedules, durable runs, requests to people and versions."""
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
