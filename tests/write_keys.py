@@ -7,7 +7,7 @@ from pathlib import Path
 
 from textual.keys import format_key
 
-from victor_tui.key_table import DIALOG_KEYS, GLOBAL, MOVED, SCREEN_KEYS, WIDGET_KEYS, Key
+from victor_tui.key_table import DIALOG_KEYS, GLOBAL, SCREEN_KEYS, WIDGET_KEYS, Key
 
 PAGE = Path(__file__).parents[1] / "docs" / "keys.md"
 TITLES = {
@@ -81,10 +81,6 @@ def page() -> str:
     for scopes in (SCREEN_KEYS, WIDGET_KEYS, DIALOG_KEYS):
         for scope, keys in scopes.items():
             lines += ["", f"## {TITLES[scope]}", "", *rows(keys)]
-    lines += ["", "## Changed in 0.3.0", ""]
-    lines += ["A key whose action moved shows this hint. The hints end with 0.4.0.", ""]
-    lines += ["| where | key | hint |", "|---|---|---|"]
-    lines += [f"| {TITLES[moved.scope]} | `{sign(moved.key)}` | {moved.hint} |" for moved in MOVED]
     return "\n".join(lines) + "\n"
 
 

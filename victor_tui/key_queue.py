@@ -21,7 +21,6 @@ from textual.message_pump import MessagePump
 from textual.screen import Screen
 from textual.widget import Widget
 
-from victor_tui.keys import moved_hint
 from victor_tui.screen_lifecycle import ManagedScreen, PreparesForKeys
 from victor_tui.textual_compat import ChangedCellsApp
 
@@ -141,23 +140,10 @@ class KeyQueue:
             if isinstance(screen, PreparesForKeys):
                 screen.before_key(event.key)
         target = self._app.focused or screen
-        if isinstance(event, events.Key):
-            self._show_hint(event)
         await self._deliver(event)
         if isinstance(event, events.Key | events.Paste):
             # Also if a priority binding handled the key before the widget.
             self._follow(self.Handled(target))
-
-    def _show_hint(self, event: events.Key) -> None:
-        """Show where the action of a key has moved to, unless the focused field takes the key as text."""
-        screen, focused = self._app.screen, self._app.focused
-        if focused is not None and focused.check_consume_key(event.key, event.character):
-            return
-        scopes = [getattr(focused, "KEYS", ""), getattr(screen, "KEYS", "")]
-        found = (moved_hint(scope, event.key) for scope in (*scopes, "" if screen.is_modal else "screen"))
-        hint = next((each for each in found if each is not None), None)
-        if hint is not None:
-            self._app.notify(hint, title="Changed keys", markup=False)
 
     def _follow(self, message: Handled) -> None:
         if message.target.post_message(message):

@@ -32,15 +32,6 @@ class Key:
         return self.keys.split(",")
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """A key of a screen that had another action in an earlier release. Pressing it shows `hint`."""
-
-    scope: str
-    key: str
-    hint: str
-
-
 SCREENS: tuple[tuple[str, str, str], ...] = (
     ("schedules", "Schedules", "S"),
     ("runs", "Runs", "R"),
@@ -418,32 +409,6 @@ DIALOG_KEYS: Mapping[str, tuple[Key, ...]] = {
 }
 """The keys of the dialogs. The keys of `dialog` work in all of them."""
 
-MOVED: tuple[Moved, ...] = (
-    Moved("runs", "c", "Press K to cancel a run."),
-    Moved("run", "c", "Press K to cancel this run."),
-    Moved("history", "c", "Press K to cancel a run."),
-    Moved("runs", "C", "Press = to compare runs."),
-    Moved("run", "C", "Press = to compare runs."),
-    Moved("history", "C", "Press = to compare runs."),
-    Moved("runs", "w", "Press a to answer the request that the run waits for."),
-    Moved("run", "w", "Press a to answer the request that the run waits for."),
-    Moved("runs", "A", "Press f to show only active runs."),
-    Moved("run", "u", "Press i to show the questions of the run."),
-    Moved("run", "K", "K cancels the run. Press < to show the earlier attempt."),
-    Moved("run", "J", "Press > to show the later attempt."),
-    Moved("inbox", "y", "Press enter to open the request, or the marked requests, and approve there."),
-    Moved("inbox", "x", "Press enter to open the request, or the marked requests, and reject there."),
-    Moved("inbox", "c", "Press C to claim or release the request."),
-    Moved("inbox", "w", "Press B to group by workflow."),
-    Moved("schedules", "A", "Press ctrl+a to mark all schedules."),
-    Moved("months", "a", "Press o to show one schedule or all."),
-    Moved("versions", "A", "Press L to set an alias."),
-    Moved("versions", "U", "Press u to undo a deprecation or removal."),
-    Moved("history", "w", "Press f to filter by the workflow of the row."),
-    Moved("rows", "a", "Press n to add an entry."),
-    Moved("screen", "U", "Press u to undo your newest answer."),
-)
-"""The keys that moved in 0.3.0. A key of `screen` is shown on every screen that has no row of its own."""
 # fmt: on
 
 SCOPES: Mapping[str, tuple[Key, ...]] = {"app": GLOBAL, **SCREEN_KEYS, **WIDGET_KEYS, **DIALOG_KEYS}

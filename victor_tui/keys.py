@@ -1,4 +1,4 @@
-"""The bindings of the table of keys, and the hints for keys that moved.
+"""The bindings of the table of keys.
 
 Classes take their bindings when they are created. So `use_keymap` is called before the screens are imported.
 """
@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from textual.binding import Binding, BindingType
 
-from victor_tui.key_table import MOVED, SCOPES, SCREENS, Key
+from victor_tui.key_table import SCOPES, SCREENS, Key
 from victor_tui.keymap import Keymap
 
-__all__ = ["SCREENS", "bindings", "keymap_problems", "moved_hint", "use_keymap"]
+__all__ = ["SCREENS", "bindings", "keymap_problems", "use_keymap"]
 
 _used = Keymap({})
 
@@ -41,11 +41,3 @@ def _binding(key: Key) -> Binding:
         show=key.show,
         priority=key.priority,
     )
-
-
-_HINTS = {(moved.scope, moved.key): moved.hint for moved in MOVED}
-
-
-def moved_hint(scope: str, key: str) -> str | None:
-    """Return the hint for a key that had another action in this scope in the last release, or None."""
-    return _HINTS.get((scope, key))

@@ -23,7 +23,7 @@ from tests.write_keys import PAGE, page
 from victor_engine.api import RunQuery
 from victor_tui.dialogs.help import HelpDialog
 from victor_tui.inbox.answer_dialog import AnswerDialog
-from victor_tui.key_table import GLOBAL, MOVED, SCOPES, SHARED, Key
+from victor_tui.key_table import GLOBAL, SCOPES, SHARED, Key
 from victor_tui.textual_compat import binding_chain
 from victor_tui.widgets.filter_bar import FilterBar
 from victor_tui.widgets.table import LineTable
@@ -121,17 +121,6 @@ def test_no_decision_has_a_letter() -> None:
             assert not any(len(each) == 1 for each in key.each), key
 
 
-def test_a_key_that_moved_does_not_change_anything() -> None:
-    """An old key either has no action, or one that shows, copies, selects, or asks first."""
-    harmless = re.compile(
-        r"everywhere\('\w+'\)|answer(\(True\))?|answer_run|run_command\('(cancel|kill)'\)|version\('restore'\)"
-    )
-    for moved in MOVED:
-        for key in (*SCOPES[moved.scope], *GLOBAL):
-            if moved.key in key.each:
-                assert harmless.fullmatch(key.action), f"{moved}: {key.action}"
-
-
 async def _check_chain(app: Any) -> None:
     for node, bindings in binding_chain(app.screen):
         foreign = {
@@ -164,27 +153,6 @@ async def test_the_bindings_of_the_open_screens_and_dialogs_stand_in_the_table(l
             await _check_chain(app)
             for _ in range(3):
                 await pilot.press("escape")
-
-
-async def test_old_keys_show_the_new_ones_and_change_nothing(world: World) -> None:
-    app: Any = console(world)
-    calls = world.calls
-    async with app.run_test(size=(80, 24), notifications=True) as pilot:
-        for scope, digit in (
-            ("schedules", "1"),
-            ("runs", "2"),
-            ("inbox", "3"),
-            ("history", "4"),
-            ("versions", "5"),
-        ):
-            await go(pilot, digit)
-            for moved in [each for each in MOVED if each.scope == scope]:
-                await pilot.press(moved.key)
-                await until(pilot, lambda hint=moved.hint: any(n.message == hint for n in app._notifications))
-                await pilot.press("escape", "escape")
-    assert not [
-        call for call in calls if call[0] in ("cancel_run", "claim", "release", "answer", "set_alias")
-    ]
 
 
 async def test_letters_decide_nothing_in_the_inbox(world: World) -> None:

@@ -31,7 +31,6 @@ class Rows(OptionList):
     DEFAULT_CSS = """
     Rows { text-wrap: nowrap; text-overflow: ellipsis; }
     """
-    KEYS = "rows"
     BINDINGS: ClassVar[list[BindingType]] = bindings("rows")
 
     class Changed(Message):
