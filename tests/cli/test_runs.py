@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,8 @@ def test_runs_are_compared_and_counted(victor: Victor) -> None:
     assert json.loads(victor.out)["left"]["run"]["id"] == bad
     assert victor("runs", "compare", bad, "nothing") == 4
     assert victor("runs", "stats", "--workflow", "flaky", "--after", "yesterday") == 0
-    assert "success rate 50.0%: 1 succeeded, 1 failed" in victor.out
+    assert "success rate 50.0 %: 1 succeeded, 1 failed" in victor.out
+    assert re.search(r"^failed 1 times: \w+ in check$", victor.out, re.M)
     assert victor("runs", "stats", "--json") == 0
     assert json.loads(victor.out)["success_rate"] == 0.5
     assert victor("runs", "stats", "--workflow", "nothing") == 0

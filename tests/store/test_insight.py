@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from tests.store.seed import ALICE, NOW, add_attempt, add_definition, finish
+from victor_engine import jsonio
 from victor_engine.api import ACTIVE_RUN_STATUSES, RunInfo, RunQuery
 from victor_engine.clock import FakeClock
 from victor_engine.errors import NotFoundError
@@ -245,6 +246,27 @@ async def test_statistics_count_rate_and_spread_over_time(store: Store) -> None:
     assert not found.more
     few = queries.run_stats(store.reader(), RunQuery(limit=2), 48)
     assert (few.looked_at, few.more) == (2, True)
+
+
+async def test_statistics_name_the_causes_of_failures(store: Store) -> None:
+    def seed(tx: Tx) -> None:
+        one = add_definition(tx, "copy", "1.0.0")
+        for number in range(100):
+            ended(tx, one, seconds=number + 1)
+        errors = [("send", "TimeoutError")] * 3 + [("send", "HttpError"), (None, "OutputError")]
+        for node, kind in errors:
+            key = ended(tx, one, seconds=1, status="failed")
+            error = jsonio.dumps_text({"type": kind, "message": "no", "node_id": node})
+            tx.execute("UPDATE runs SET error = ? WHERE key = ?", (error, key))
+
+    await store.write(seed)
+    found = queries.run_stats(store.reader(), RunQuery(limit=1000), 48)
+    assert [(cause.node_id, cause.error_type, cause.count) for cause in found.causes] == [
+        ("send", "TimeoutError", 3),
+        ("", "OutputError", 1),
+        ("send", "HttpError", 1),
+    ]
+    assert (found.p50, found.p99) == (50.5, pytest.approx(99.01))
 
 
 async def test_statistics_of_nothing(store: Store) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from textual.widgets import Static
 
@@ -13,9 +14,9 @@ from tests.tui.pictures import Pictures
 from tests.tui.realport import NOW
 from tests.tui.test_snapshots import keys
 from tests.tui.world import World
-from victor_engine.api import RunStats, StatsBucket
+from victor_engine.api import FailureCause, RunStats, StatsBucket
 from victor_tui.history.screen import HistoryScreen
-from victor_tui.history.trend import Trend, numbers, trend_lines
+from victor_tui.history.trend import Trend, cause_lines, numbers, trend_lines
 from victor_tui.runs.compare_screen import CompareScreen
 from victor_tui.widgets.lines import LineView
 from victor_tui.widgets.preview import Preview
@@ -62,9 +63,20 @@ def test_numbers_say_when_there_is_more_than_was_looked_at() -> None:
 
 def test_the_success_rate_counts_only_runs_that_succeeded_or_failed() -> None:
     found = RunStats(looked_at=9, succeeded=2, rejected=1, cancelled=3, active=3, success_rate=1.0)
-    assert " 100 % of 2 succeeded · 1 rejected · 3 cancelled · 3 active" in numbers(found).plain
+    assert numbers(found).plain.startswith(" 100 % of 2 succeeded · p50 – ")
+    assert numbers(found).plain.endswith(" · 1 rejected · 3 cancelled · 3 active")
     rare = RunStats(looked_at=10_000, succeeded=9_999, failed=1, success_rate=0.9999)
     assert " 99.9 % of 10,000 succeeded · 1 ✗" in numbers(rare).plain
+
+
+def test_the_causes_of_failures_are_counted_below_the_plot() -> None:
+    causes = (FailureCause("roll_out", "TimeoutError", 12), FailureCause("", "OutputError", 1))
+    found = msgspec.structs.replace(stats((1, 13, 1.0, 1.0)), causes=causes)
+    assert [line.plain for line in cause_lines(found, 80)] == [
+        "failed 12 × TimeoutError in roll_out · 1 × OutputError"
+    ]
+    assert len(cause_lines(found, 40)) == 2
+    assert cause_lines(stats((1, 0, 1.0, 1.0)), 80) == []
 
 
 async def test_the_trend_takes_the_place_of_the_preview_and_gives_it_back(live: World) -> None:

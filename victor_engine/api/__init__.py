@@ -49,6 +49,7 @@ from victor_engine.api.engine import (
 from victor_engine.api.insight import (
     AttemptState,
     ComparedRun,
+    FailureCause,
     NodeComparison,
     NodeFacts,
     RunComparison,
@@ -94,7 +95,7 @@ from victor_engine.api.request_text import (
     way_text,
 )
 from victor_engine.api.roles import Role, shown_roles
-from victor_engine.api.run_text import handler_failures, handler_text
+from victor_engine.api.run_text import cause_text, handler_failures, handler_text, rate_text
 from victor_engine.api.runs import (
     AttemptInfo,
     DeadLetterGroup,
@@ -257,6 +258,7 @@ __all__ = [
     "Expect",
     "ExplainLine",
     "Explanation",
+    "FailureCause",
     "FileChange",
     "FilesInfo",
     "FilesState",
@@ -344,6 +346,7 @@ __all__ = [
     "WorkflowFiles",
     "WorkflowInfo",
     "backfill_refusal",
+    "cause_text",
     "counted_text",
     "first_line",
     "handler_failures",
@@ -355,6 +358,7 @@ __all__ = [
     "needed_role",
     "outcome_text",
     "question_text",
+    "rate_text",
     "refusal",
     "rejections_needed",
     "request_refused",

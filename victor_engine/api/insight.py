@@ -42,11 +42,20 @@ class StatsBucket(Struct, frozen=True, omit_defaults=True):
     p95: float | None = None
 
 
+class FailureCause(Struct, frozen=True):
+    """A node and a type of error that ended runs; the node is empty if the run failed outside of its nodes."""
+
+    node_id: str
+    error_type: str
+    count: int
+
+
 class RunStats(Struct, frozen=True, omit_defaults=True):
     """Statistics of the `looked_at` newest runs that match a query.
 
-    `success_rate` is the share of succeeded runs among succeeded and failed ones, from 0 to 1. `p50`, `p95`
-    and `longest` are seconds of successful runs from start to end. The buckets are consecutive periods of
+    `success_rate` is the share of succeeded runs among succeeded and failed ones, from 0 to 1. `p50`, `p95`,
+    `p99` and `longest` are seconds of successful runs from start to end. `causes` are the most frequent causes of failed
+    runs, with the most frequent first. The buckets are consecutive periods of
     `bucket_seconds` from the oldest run on. `more` is True if older runs match but are not included.
     """
 
@@ -59,11 +68,13 @@ class RunStats(Struct, frozen=True, omit_defaults=True):
     success_rate: float | None = None
     p50: float | None = None
     p95: float | None = None
+    p99: float | None = None
     longest: float | None = None
     oldest: datetime | None = None  # creation of the oldest of these runs
     more: bool = False
     bucket_seconds: float = 0.0
     buckets: tuple[StatsBucket, ...] = ()
+    causes: tuple[FailureCause, ...] = ()
 
 
 class NodeFacts(Struct, frozen=True, omit_defaults=True):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from math import floor
+
+from victor_engine.api.insight import FailureCause
 from victor_engine.api.runs import RunInfo
 
 
@@ -18,3 +21,15 @@ def handler_failures(run: RunInfo) -> tuple[str, ...]:
         + f": {each.error.type}: {each.error.message}"
         for each in run.handler_failures
     )
+
+
+def rate_text(rate: float | None) -> str:
+    """Return a success rate as text. It is rounded down: only a rate without failures is 100 %."""
+    if rate is None:
+        return "–"
+    return "100 %" if rate == 1 else f"{floor(rate * 1000 + 1e-9) / 10:.1f} %"
+
+
+def cause_text(cause: FailureCause) -> str:
+    """Return the cause of failures, such as `TimeoutError in roll_out`."""
+    return f"{cause.error_type} in {cause.node_id}" if cause.node_id else cause.error_type

@@ -18,6 +18,8 @@ from victor_engine.api import (
     RunStats,
     StatsBucket,
     ValueChange,
+    cause_text,
+    rate_text,
 )
 from victor_engine.cli.output import local, print_json, print_line, span, table, with_port
 from victor_engine.cli.run_actions import json_option
@@ -140,7 +142,8 @@ def stats(
 ) -> None:
     """Show success rates and durations of runs.
 
-    Shows the success rate, the median and the 95th percentile of durations, in total and over time.
+    Shows the success rate, percentiles of durations and the most frequent causes of failures, in total, and the rate and
+    durations over time.
     """
 
     async def work(port: Port) -> None:
@@ -171,14 +174,18 @@ def _print_stats(found: RunStats) -> None:
     if not found.looked_at:
         print_line("no runs")
         return
-    rate = "-" if found.success_rate is None else f"{found.success_rate:.1%}"
+    rate = rate_text(found.success_rate)
     older = "; older runs are not included (--limit)" if found.more else ""
     print_line(f"{found.looked_at} runs since {local(found.oldest)}{older}")
     print_line(
         f"success rate {rate}: {found.succeeded} succeeded, {found.failed} failed, {found.rejected} rejected, "
         f"{found.cancelled} cancelled, {found.active} active"
     )
-    print_line(f"durations: p50 {span(found.p50)}, p95 {span(found.p95)}, longest {span(found.longest)}")
+    print_line(
+        f"durations: p50 {span(found.p50)}, p95 {span(found.p95)}, p99 {span(found.p99)}, longest {span(found.longest)}"
+    )
+    for cause in found.causes:
+        print_line(f"failed {cause.count} times: {cause_text(cause)}")
     if found.buckets:
         print_line()
         rows = [_bucket(bucket) for bucket in found.buckets]

@@ -6,20 +6,22 @@ without colours.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from datetime import timedelta, tzinfo
-from math import floor
 
 from textual.content import Content
 from textual.events import Resize
 from textual.widgets import Static
 
-from victor_engine.api import RunStats, StatsBucket
-from victor_tui.text import duration, short_duration
+from victor_engine.api import RunStats, StatsBucket, cause_text, rate_text
+from victor_tui.text import clean, duration, short_duration
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _AXIS = 7
 """Width of the axis of durations in cells."""
+_LEAST = 8
+"""Lines of the plot that the causes of failures leave."""
 BUCKETS = 60
 """Number of requested spans: the number that fits into 80 cells."""
 
@@ -31,23 +33,30 @@ def numbers(stats: RunStats) -> Content:
     judged = stats.succeeded + stats.failed
     newest = "newest " if stats.more else ""
     return Content.assemble(
-        (f" {_percent(stats.success_rate)}", "bold $text-error" if stats.failed else "bold $text-success"),
+        (f" {rate_text(stats.success_rate)}", "bold $text-error" if stats.failed else "bold $text-success"),
         (f" of {newest}{judged:,} succeeded", "$foreground"),
         (f" · {stats.failed:,} ✗" if stats.failed else "", "$text-error"),
+        (
+            f" · p50 {duration(stats.p50)} · p95 {duration(stats.p95)} · p99 {duration(stats.p99)}",
+            "$foreground",
+        ),
+        (f" · longest {duration(stats.longest)}", "$foreground-muted"),
         (f" · {stats.rejected:,} rejected" if stats.rejected else "", "$foreground-muted"),
         (f" · {stats.cancelled:,} cancelled" if stats.cancelled else "", "$foreground-muted"),
         (f" · {stats.active:,} active" if stats.active else "", "$foreground-muted"),
-        (f" · p50 {duration(stats.p50)} · p95 {duration(stats.p95)}", "$foreground"),
-        (f" · longest {duration(stats.longest)}", "$foreground-muted"),
     )
 
 
-def _percent(rate: float | None) -> str:
-    """Return a success rate as text. It is rounded down: only a rate without failures is 100 %."""
-    if rate is None:
-        return "–"
-    tenths = floor(rate * 1000 + 1e-9) / 10
-    return "100 %" if rate == 1 else f"{tenths:.1f} %"
+def cause_lines(stats: RunStats, width: int) -> list[Content]:
+    """Return the causes of failures, in as many lines of `width` cells as they need."""
+    parts = [f"{cause.count:,} × {clean(cause_text(cause))}" for cause in stats.causes]
+    lines = textwrap.wrap(" · ".join(parts), max(20, width - _AXIS - 1))
+    return [
+        Content.assemble(
+            (f"{'' if at else 'failed':>{_AXIS - 1}} ", "$foreground-muted"), (line, "$text-error")
+        )
+        for at, line in enumerate(lines)
+    ]
 
 
 def trend_lines(stats: RunStats, width: int, height: int, zone: tzinfo | None) -> list[Content]:
@@ -130,5 +139,7 @@ class Trend(Static):
 
     def _draw(self) -> None:
         if self._stats is not None and self.size.height:
-            lines = trend_lines(self._stats, self.size.width, min(self.size.height, 14), self.zone)
+            causes = cause_lines(self._stats, self.size.width)[: max(0, self.size.height - _LEAST)]
+            height = min(self.size.height - len(causes), 14)
+            lines = [*trend_lines(self._stats, self.size.width, height, self.zone), *causes]
             self.update(Content("\n").join(lines))

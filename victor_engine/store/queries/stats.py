@@ -9,8 +9,16 @@ from math import ceil
 
 from msgspec import Struct
 
-from victor_engine.api import ACTIVE_RUN_STATUSES, ASKED_WORKFLOW, RunQuery, RunStats, StatsBucket
+from victor_engine.api import (
+    ACTIVE_RUN_STATUSES,
+    ASKED_WORKFLOW,
+    FailureCause,
+    RunQuery,
+    RunStats,
+    StatsBucket,
+)
 from victor_engine.clock import from_us, to_us
+from victor_engine.store.queries.conversions import error_info
 from victor_engine.store.queries.run_filters import conditions, walks
 from victor_engine.store.queries.typical_durations import percentile
 
@@ -19,6 +27,8 @@ LOOK_BACK = 20_000
 WALKED = 100_000
 """The newest runs among which those are looked for that no index leads to."""
 MOST_BUCKETS = 500
+MOST_CAUSES = 10
+"""The causes of failures that a statistic names."""
 _DISORDER = 1000
 """Runs over which the order by time may differ from that of their keys."""
 
@@ -33,6 +43,7 @@ class _Row(Struct, frozen=True):
     started: int | None
     finished: int | None
     created: int
+    error: str | None  # JSON, of a failed run
 
     @property
     def seconds(self) -> float | None:
@@ -61,12 +72,22 @@ def run_stats(connection: sqlite3.Connection, query: RunQuery, buckets: int) -> 
         success_rate=counts["succeeded"] / judged if judged else None,
         p50=percentile(took, 0.5) if took else None,
         p95=percentile(took, 0.95) if took else None,
+        p99=percentile(took, 0.99) if took else None,
         longest=took[-1] if took else None,
         oldest=from_us(min(row.created for row in rows)),
         more=more,
         bucket_seconds=float(step),
         buckets=spans,
+        causes=_causes(rows),
     )
+
+
+def _causes(rows: Sequence[_Row]) -> tuple[FailureCause, ...]:
+    """Return the most frequent causes of the failed runs."""
+    errors = [error for row in rows if (error := error_info(row.error)) is not None]
+    counts = Counter((error.node_id or "", error.type) for error in errors)
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(FailureCause(*cause, count) for cause, count in ordered[:MOST_CAUSES])
 
 
 def _newest(connection: sqlite3.Connection, query: RunQuery) -> tuple[list[_Row], bool]:
@@ -88,7 +109,8 @@ def _newest(connection: sqlite3.Connection, query: RunQuery) -> tuple[list[_Row]
         values.append(_first_since(connection, to_us(query.created_after)))
     condition = f" WHERE {' AND '.join(where)}" if where else ""
     found = connection.execute(
-        "SELECT r.status, r.started_at + r.idle, r.finished_at, r.created_at"
+        "SELECT r.status, r.started_at + r.idle, r.finished_at, r.created_at,"
+        " CASE WHEN r.status = 'failed' THEN r.error END"
         f" FROM runs r{condition} ORDER BY r.key DESC LIMIT ?",
         [*values, limit + 1],
     ).fetchall()
