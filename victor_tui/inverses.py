@@ -158,6 +158,16 @@ def described(name: str, arguments: Arguments) -> str:
         case "set_alias":
             split = f" and {arguments['other']} ({arguments['weight']}%)" if arguments.get("other") else ""
             return f"point {arguments['alias']} at {arguments['version']}{split}"
+        case "remove_alias":
+            return f"remove the alias {arguments['alias']} of {arguments['workflow']}"
+        case "restore_version":
+            return f"restore version {arguments['version']} of {arguments['workflow']}"
+        case "drain":
+            return "drain the engine"
+        case "undrain":
+            return "stop draining the engine"
+        case "reassign":
+            return f"reassign {arguments['request_id']} to {', '.join(arguments['assignees'])}"
         case "unmigrate_runs":
             return "move the runs back that have not continued"
         case "deploy":

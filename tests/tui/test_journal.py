@@ -11,6 +11,7 @@ import pytest
 
 from victor_engine.api import Answer
 from victor_engine.cli.main import cli
+from victor_tui.inverses import described, inverse
 from victor_tui.journal import Done
 
 AT = datetime(2026, 3, 10, 14, 5, tzinfo=UTC)
@@ -52,6 +53,27 @@ def test_the_command_of_an_action_is_one_of_the_command_line(
         assert found is not None
         group = found
     group.make_context(group.name, words, resilient_parsing=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("set_alias", {"workflow": "deploy", "alias": "stable", "version": "2.0.0"}, "remove the alias stable of deploy"),
+        ("deprecate", {"workflow": "deploy", "version": "1.0.0"}, "restore version 1.0.0 of deploy"),
+        ("remove_version", {"workflow": "deploy", "version": "1.0.0"}, "restore version 1.0.0 of deploy"),
+        ("pause_run", {"run_id": "k1", "note": "wait"}, "resume run k1"),
+        ("drain", {"note": "wait"}, "stop draining the engine"),
+    ],
+)  # fmt: skip
+def test_an_undo_names_what_it_changes(name: str, arguments: dict[str, Any], words: str) -> None:
+    found = inverse(name, arguments, None, None)
+    assert found is not None
+    assert described(*found) == words
+
+
+def test_the_undo_of_a_reassignment_names_the_former_assignees() -> None:
+    undo = {"request_id": "r", "revision": 3, "assignees": ["ana", "@ops"]}
+    assert described("reassign", undo) == "reassign r to ana, @ops"
 
 
 def test_an_action_whose_effect_a_command_cannot_repeat_has_none() -> None:
