@@ -11,8 +11,9 @@ from tests.tui.realport import BO
 from tests.tui.test_console import go
 from tests.tui.test_specform import table
 from tests.tui.world import World
+from victor_engine.api import ScheduleSpec
 from victor_tui.dialogs.listing import ListingDialog
-from victor_tui.schedules.changes import difference
+from victor_tui.schedules.changes import NAMES, difference
 from victor_tui.schedules.edit_dialog import ScheduleDialog
 from victor_tui.widgets.choice_input import ChoiceInput
 
@@ -21,7 +22,9 @@ from victor_tui.widgets.choice_input import ChoiceInput
     ("change", "words"),
     [
         ('cron: "0 2 * * *" -> "0 3 * * *"', "changed the cron expression from 0 2 * * * to 0 3 * * *"),
-        ("once: null -> 1773151200", "set the time to 1773151200"),
+        ('at: null -> "2026-03-10T14:00:00Z"', "set the time to 2026-03-10T14:00:00Z"),
+        ("every_seconds: 3600.0 -> 60.0", "changed the interval from 3600.0 to 60.0"),
+        ("pause_after_failures: null -> 3", "set the number of failures before a pause to 3"),
         ('version: "1.0.0" -> null', "removed the version, which was 1.0.0"),
         ("enabled: true -> false", "changed whether it fires from yes to no"),
         ("something else", "something else"),
@@ -29,6 +32,10 @@ from victor_tui.widgets.choice_input import ChoiceInput
 )
 def test_each_change_is_a_difference_in_words(change: str, words: str) -> None:
     assert difference(change) == words
+
+
+def test_each_named_field_is_a_field_of_a_schedule() -> None:
+    assert set(NAMES) <= set(ScheduleSpec.__struct_fields__)
 
 
 async def test_one_key_shows_who_changed_a_schedule(world: World) -> None:

@@ -25,23 +25,27 @@ _KINDS = (
     EventKind.SCHEDULE_RESUMED,
     EventKind.SCHEDULE_REOPENED,
 )
-_NAMES = {
+NAMES = {
     "cron": "the cron expression",
-    "every": "the interval",
-    "every_at": "the start of the interval",
-    "once": "the time",
+    "every_seconds": "the interval",
+    "every_at": "the time of day of the interval",
+    "at": "the time",
     "timezone": "the time zone",
     "initial_state": "the initial state",
     "overlap": "the policy if a run is still active",
     "catchup": "the policy for missed fires",
     "catchup_window": "the window of missed fires",
     "misfire_grace": "the grace period",
+    "wait_for_previous": "the wait for the success of the run before",
     "max_active_runs": "the number of active runs",
     "exclude": "the exclusion calendars",
+    "on_excluded": "the policy for excluded days",
+    "pause_after_failures": "the number of failures before a pause",
     "expect": "the expectations",
     "after": "the dependencies",
     "enabled": "whether it fires",
 }
+"""The fields of `ScheduleSpec` whose names do not say enough."""
 _CHANGE = re.compile(r"(\w+): (.*) -> (.*)", re.DOTALL)
 
 
@@ -50,7 +54,7 @@ def difference(change: str) -> str:
     found = _CHANGE.fullmatch(change)
     if found is None:
         return change
-    name = _NAMES.get(found[1], f"the {found[1].replace('_', ' ')}")
+    name = NAMES.get(found[1], f"the {found[1].replace('_', ' ')}")
     old, new = _value(found[2]), _value(found[3])
     if old == "":
         return f"set {name} to {new}"
