@@ -11,6 +11,7 @@ import io
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
@@ -79,8 +80,9 @@ def plain_row(row: Any) -> dict[str, Any]:
     """Return a row as an object of JSON, with all fields of its kind."""
     found = msgspec.to_builtins(row)
     names = getattr(type(row), "__struct_fields__", ())
-    defaults = {name: msgspec.to_builtins(getattr(row, name)) for name in names if name not in found}
-    return {name: {**found, **defaults}[name] for name in names} if names else dict(found)
+    if not names:
+        return dict(found)
+    return {name: found[name] if name in found else msgspec.to_builtins(getattr(row, name)) for name in names}
 
 
 def cell(value: Any) -> str:
@@ -111,14 +113,24 @@ async def export(pages: Pages, path: Path) -> int:
     """
     format = format_of(path)
     file = await asyncio.to_thread(_new_file, path)
+    complete = False
     try:
-        return await _write(pages, file, format)
+        count = await _write(pages, file, format)
+        await asyncio.to_thread(file.close)
+        complete = True
     except OSError as error:
         raise ExportError(f"{path}: cannot write it: {error.strerror}") from None
     finally:
-        if not file.closed:
-            file.close()
-            os.unlink(path)
+        if not complete:
+            _remove(path, file)
+    return count
+
+
+def _remove(path: Path, file: TextIO) -> None:
+    """Close and remove an incomplete file. Closing writes the rest of the buffer, which can fail again."""
+    with suppress(OSError):
+        file.close()
+    path.unlink(missing_ok=True)
 
 
 def _new_file(path: Path) -> TextIO:
@@ -140,5 +152,4 @@ async def _write(pages: Pages, file: TextIO, format: Format) -> int:
         count += len(rows)
         if count >= MAX_ROWS:
             break
-    await asyncio.to_thread(file.close)
     return count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import resource
 import stat
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,19 @@ async def test_a_file_is_never_replaced_and_never_left_incomplete(tmp_path: Path
         "2.5",
         "x",
     ]
+
+
+async def test_no_incomplete_file_is_left_where_there_is_no_room(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for rows in (10, 10_000):  # written when the file is closed, and before
+        path = tmp_path / f"{rows}.jsonl"
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+        try:
+            with pytest.raises(ExportError, match=f"{path}: cannot write it: File too large"):
+                await export(listed([{"a": 1, "b": "long enough"}] * rows), path)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert not path.exists()
 
 
 async def test_the_filtered_list_of_a_screen_is_exported(world: World, tmp_path: Path) -> None:
