@@ -145,6 +145,6 @@ def run_why(run: RunInfo, now: datetime) -> str:
         return f"{run.id} is {run.status}: it waits for {run.waits_for}."
     since = f" for {duration((now - run.since).total_seconds())}" if run.since else ""
     if run.status == "queued":
-        return f"{run.id} is queued{since}: all slots are in use."
+        return f"{run.id} is queued{since}: it waits for a slot."
     at = f" in {', '.join(run.current)}" if run.current else ""
     return f"{run.id} is {run.status}{at}{since}. It was started by {run.started_by} ({run.trigger})."

@@ -14,7 +14,7 @@ import pytest
 
 from tests.engine.support import engine_on, workspace
 from tests.scheduling.test_loop import ALICE, START, World, world
-from victor_engine.api import ScheduleAdded, ScheduleSpec
+from victor_engine.api import PauseInfo, RunQuery, ScheduleAdded, ScheduleSpec
 from victor_engine.clock import FakeClock
 from victor_engine.domain.transitions import SCHEDULE_TRANSITIONS, ScheduleCommand
 from victor_engine.engine import Engine
@@ -26,6 +26,7 @@ from victor_engine.scheduling.declarations import spec_from_block
 from victor_engine.scheduling.timing import Timing
 from victor_engine.store import queries
 from victor_engine.store.db import Tx
+from victor_engine.store.repositories import meta
 
 
 def at(hour: int, minute: int, second: int = 1, day: int = 4) -> datetime:
@@ -255,6 +256,26 @@ async def test_buffer_one_counts_what_waits_behind_a_run_not_what_waits_for_a_pl
         for minute in (5, 10, 15):  # the first run never gets a place: its status stays `queued`
             await w.at(at(8, minute))
         assert await w.outcomes() == ["started", "queued", "skipped"]
+
+
+async def test_a_queued_run_says_what_it_waits_for(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        await w.add(cron="*/5 * * * *", overlap="buffer_all")
+
+        async def reasons() -> list[str | None]:
+            found = await w.store.read(lambda c: queries.runs(c, RunQuery(oldest_first=True), w.clock.now()))
+            assert {run.status for run in found} == {"queued"}
+            return [run.waits_for for run in found]
+
+        for minute in (5, 10):
+            await w.at(at(8, minute))
+        assert await reasons() == [None, "another run of its schedule"]
+        await w.store.write(lambda tx: meta.drain(tx, PauseInfo(by="alice", at=w.clock.now())))
+        assert await reasons() == ["the end of the drain", "another run of its schedule"]
+        await w.store.write(lambda tx: tx.execute("UPDATE runs SET started_at = 1 WHERE key = 1"))
+        assert (await reasons())[0] is None  # a run that has begun continues in a drain
+        await w.store.write(meta.undrain)
+        assert (await reasons())[0] is None
 
 
 async def test_what_waits_still_waits_after_a_restart_and_starts_when_nothing_is_before_it(

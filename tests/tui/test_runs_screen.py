@@ -13,6 +13,7 @@ from tests.tui.world import World
 from victor_engine.api import RunInfo, RunQuery
 from victor_engine.clock import FakeClock
 from victor_tui.filter_language import parse_filter
+from victor_tui.row_values import run_why
 from victor_tui.runs.columns import arrange, elapsed_cell, is_late, is_stuck, now_cell
 from victor_tui.runs.screen import newest_and_active
 from victor_tui.widgets.filter_bar import FilterBar
@@ -52,6 +53,13 @@ def test_a_child_that_hangs_brings_its_whole_family_up() -> None:
     ]
     wanted = [("parent", 0), ("child", 1), ("grandchild", 2), ("works", 0), ("orphan", 0)]
     assert [(each.id, depth) for each, depth in arrange(runs, NOW)] == wanted
+
+
+def test_a_queued_run_says_whether_it_waits_for_a_slot_or_for_something_else() -> None:
+    queued = run("q", "queued", since=NOW - timedelta(minutes=2))
+    assert run_why(queued, NOW) == "q is queued for 2m 00s: it waits for a slot."
+    drained = run("q", "queued", waits_for="the end of the drain")
+    assert run_why(drained, NOW) == "q is queued: it waits for the end of the drain."
 
 
 def test_a_pausing_run_whose_node_hangs_is_stuck() -> None:

@@ -33,10 +33,10 @@ from victor_engine.store.queries.conversions import error_info, instant, marks, 
 from victor_engine.store.queries.definitions import outputs_of, stored_graph
 from victor_engine.store.queries.live import Doing, doing, waits_until
 from victor_engine.store.queries.node_states import item_counts, node_states
+from victor_engine.store.queries.queued_runs import queue_reasons
 from victor_engine.store.queries.run_filters import by_time, conditions
 from victor_engine.store.queries.typical_durations import Pace, Paces
 from victor_engine.store.repositories import suspects
-from victor_engine.store.repositories.concurrency import holders
 from victor_engine.store.repositories.suspects import Suspect
 from victor_engine.store.runs import Created, node_overrides
 from victor_engine.store.state import ITEM, given_state, run_state
@@ -48,8 +48,7 @@ _COLUMNS = (
     "r.key, r.id, r.workflow, d.version, r.status, r.trigger, r.actor, r.created_at, r.revision,"
     " r.started_at, r.finished_at, r.schedule_id, r.nominal, r.position, r.nodes_done, r.retries,"
     " p.id, r.error, r.note, l.run_key IS NOT NULL, r.definition_id,"
-    " COALESCE(d.removed, d.deprecated), d.successor, r.ending, r.idle,"
-    " r.concurrency, r.concurrency_held"
+    " COALESCE(d.removed, d.deprecated), d.successor, r.ending, r.idle, r.concurrency"
 )
 _FROM = (
     " FROM runs r JOIN definitions d ON d.id = r.definition_id LEFT JOIN runs p ON p.key = r.parent_key"
@@ -144,15 +143,23 @@ def _run_infos(
     paces = paces or Paces()
     does = doing(connection, [row[0] for row in rows if row[4] in ACTIVE_RUN_STATUSES], now)
     held = suspects.quarantined(connection, [row[0] for row in rows if row[4] == RunStatus.PAUSED])
+    queued = queue_reasons(connection, [row[0] for row in rows if row[4] == RunStatus.QUEUED])
     typical = {row[20]: paces.of(connection, row[2], row[20], now) for row in rows}
     return [
-        _run_info(connection, row, does.get(row[0], _IDLE), typical[row[20]], held.get(row[0]))
+        _run_info(
+            connection, row, does.get(row[0], _IDLE), typical[row[20]], held.get(row[0]), queued.get(row[0])
+        )
         for row in rows
     ]
 
 
 def _run_info(
-    connection: sqlite3.Connection, row: Any, does: Doing, pace: Pace, held: Suspect | None
+    connection: sqlite3.Connection,
+    row: Any,
+    does: Doing,
+    pace: Pace,
+    held: Suspect | None,
+    queued: str | None,
 ) -> RunInfo:
     status, actor, schedule, done = row[4], row[6], row[11], row[14]
     current = does.nodes
@@ -186,7 +193,7 @@ def _run_info(
         since=does.since,
         node_seconds=pace.usual_of(current[0] if current else None),
         stuck_at=_stuck_at(does, pace),
-        waits_for=does.waits_for or _waits_behind(connection, row),
+        waits_for=does.waits_for or queued,
         concurrency_key=row[25] or "",
         request_id=does.request_id,
         parent_run=row[16],
@@ -199,16 +206,6 @@ def _run_info(
         quarantine="" if held is None else held.reason,
         deprecated=notice(row[21], row[22]) if status in ACTIVE_RUN_STATUSES or row[19] else None,
     )
-
-
-def _waits_behind(connection: sqlite3.Connection, row: Any) -> str | None:
-    """Return the run whose end a queued run waits for, because it has the same concurrency key."""
-    if row[4] != RunStatus.QUEUED or row[25] is None or row[26]:
-        return None
-    holder = next((each.id for each in holders(connection, row[2], row[25])), None)
-    if holder is None:
-        return None
-    return f"run {holder}, which has the concurrency key {row[25]}" if row[25] else f"run {holder}"
 
 
 def _stuck_at(does: Doing, pace: Pace) -> datetime | None:
