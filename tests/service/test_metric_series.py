@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.engine.support import engine_on, until_end, workspace
@@ -15,11 +19,14 @@ pytest.importorskip("prometheus_client", reason="prometheus-client is not instal
 from prometheus_client import generate_latest
 
 from victor_engine.api import Question
+from victor_engine.config.model import MetricsConfig
 from victor_engine.engine import Engine
 from victor_engine.service import metric_series
 from victor_engine.service.metric_series import MetricSeries
+from victor_engine.service.metrics import MetricsService
 from victor_engine.store.queries import metrics as stored
 
+BROKEN = {"victor.yaml": "", "w.yaml": "workflows: {w: {nodes: [{id: a, type: fail, message: no}]}}"}
 NODES = 'nodes: [{id: a, type: transform, transform: "n = 1"}]'
 
 
@@ -32,6 +39,18 @@ async def finish(engine: Engine, *workflows: str) -> None:
     for workflow in workflows:
         run = await engine.start_run(workflow)
         await until_end(engine, run.id)
+
+
+@asynccontextmanager
+async def served(series: MetricSeries, socket: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve the series on a socket, and yield a client of it."""
+    service = MetricsService(series, MetricsConfig(listen=f"unix:{socket}"))
+    transport = httpx.AsyncHTTPTransport(uds=str(socket))
+    try:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            yield client
+    finally:
+        await asyncio.to_thread(service.close)
 
 
 def finished(series: MetricSeries) -> dict[str, float]:
@@ -77,6 +96,53 @@ async def test_the_counts_are_read_in_pages(tmp_path: Path, monkeypatch: pytest.
         await finish(engine, *["w00"] * 5)
         await asyncio.to_thread(series.refresh)
         assert finished(series) == {"w00": 5.0}
+
+
+async def test_the_end_of_a_run_that_was_retried_since_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metric_series, "FRESH_SECONDS", 0.0)
+    async with engine_on(workspace(tmp_path, BROKEN)) as engine:
+        series = MetricSeries(engine)
+        await asyncio.to_thread(series.refresh)
+        run = await engine.start_run("w")
+        await until_end(engine, run.id)
+        await engine.drain()
+        await engine.retry_run(run.id)
+        await asyncio.to_thread(series.refresh)
+        assert series.ended.labels("w", "failed")._value.get() == 1
+        assert series.durations.labels("w")._sum.get() > 0
+
+
+async def test_scrapes_keep_no_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metric_series, "FRESH_SECONDS", 0.0)
+    async with (
+        engine_on(workspace(tmp_path, flows(1))) as engine,
+        served(MetricSeries(engine), tmp_path / "m.sock") as client,
+    ):
+        await client.get("/metrics")
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(30):
+            assert (await client.get("/metrics")).status_code == 200
+        assert len(os.listdir("/proc/self/fd")) < before + 10
+
+
+async def test_each_failure_of_the_store_is_logged_when_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(metric_series, "FRESH_SECONDS", 0.0)
+    async with engine_on(workspace(tmp_path, flows(1))) as engine:
+        database = engine.store.path
+        away = database.with_name("away")
+        async with served(MetricSeries(engine), tmp_path / "m.sock") as client:
+            await client.get("/metrics")
+            for begun in (1, 2):
+                database.rename(away)
+                for _ in range(2):
+                    assert (await client.get("/metrics")).status_code == 200
+                assert caplog.text.count("the metrics cannot be read from the store") == begun
+                away.rename(database)
+                await client.get("/metrics")
 
 
 async def test_scrapes_do_not_delay_the_event_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

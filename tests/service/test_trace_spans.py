@@ -134,3 +134,23 @@ async def test_a_receiver_that_fails_is_logged_once(tmp_path: Path, caplog: pyte
         == 1
     )
     assert caplog.text.count("traces are exported to the receiver again") == 1
+
+
+async def test_the_end_of_a_run_that_was_retried_since_is_exported(tmp_path: Path) -> None:
+    broken = {"victor.yaml": "", "w.yaml": "workflows: {w: {nodes: [{id: a, type: fail, message: full}]}}"}
+    async with engine_on(workspace(tmp_path, broken)) as engine:
+        memory = InMemorySpanExporter()
+        traces = await asyncio.to_thread(RunTraces, engine, memory)
+        run = await engine.start_run("w")
+        await until_end(engine, run.id)
+        await engine.retry_run(run.id)
+        await until_end(engine, run.id)
+        await engine.drain()
+        await engine.retry_run(run.id)
+        await asyncio.to_thread(traces.export)
+    runs = [span for span in memory.get_finished_spans() if span.name == "run w"]
+    nodes = [span for span in memory.get_finished_spans() if span.name == "node a"]
+    assert [(span.attributes or {})["victor.status"] for span in runs] == ["failed", "failed"]
+    assert [(span.attributes or {})["victor.attempts"] for span in runs] == [1, 1]
+    assert ["full" in (span.status.description or "") for span in runs] == [True, True]
+    assert [(span.attributes or {})["victor.attempt"] for span in nodes] == [1, 2]

@@ -1,15 +1,16 @@
 """The series of the Prometheus metrics of an engine.
 
 `refresh` counts the fires, ended runs and closed requests that were committed since the last call, and reads the gauges.
-It runs in a thread with a connection of its own, so it delays neither the event loop nor the writer.
+It runs in a thread of its caller, with a connection that it closes, so it delays neither the event loop nor the writer.
 """
 
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from prometheus_client import (
 from victor_engine import __version__
 from victor_engine.domain.statuses import FINAL_RUN_STATUSES
 from victor_engine.store import queries
+from victor_engine.store.connecting import connect
 from victor_engine.store.queries import metrics as stored
 from victor_engine.store.repositories import suspects
 
@@ -112,16 +114,20 @@ class MetricSeries:
         engine.measures.call = self.calls.observe
 
     def refresh(self) -> None:
-        """Count what was committed since the last call, and read the gauges. Raise sqlite3.Error if that fails."""
+        """Count what was committed since the last call, and read the gauges.
+
+        Raise sqlite3.Error or StoreError if that fails.
+        """
         with self._lock:
             if time.monotonic() - self._refreshed < FRESH_SECONDS:
                 return
-            self._count()
-            self._measure()
+            # A connection for each call: the server has a thread for each request, and ends them without notice.
+            with closing(connect(self._engine.store.path, readonly=True)) as connection:
+                self._count(connection)
+                self._measure(connection)
             self._refreshed = time.monotonic()
 
-    def _count(self) -> None:
-        connection = self._engine.store.reader()
+    def _count(self, connection: sqlite3.Connection) -> None:
         if self._cursor is None:
             self._cursor = stored.newest(connection)
         if len(self._workflows) < MOST_WORKFLOWS:
@@ -164,9 +170,9 @@ class MetricSeries:
         if end.seconds is not None:
             self.answers.observe(end.seconds)
 
-    def _measure(self) -> None:
+    def _measure(self, connection: sqlite3.Connection) -> None:
         engine, slots = self._engine, self._engine.runtime.slots
-        connection, now = engine.store.reader(), engine.clock.now()
+        now = engine.clock.now()
         counts = queries.engine_counts(connection, now)
         for status in ("running", "queued", "waiting"):
             self.runs.labels(status).set(getattr(counts, status))

@@ -23,6 +23,7 @@ from victor_engine.api import ProblemInfo
 from victor_engine.config.model import MetricsConfig
 from victor_engine.config.observing import UNIX, split_address
 from victor_engine.engine import Engine
+from victor_engine.errors import VictorError
 from victor_engine.service.followed import Followed
 
 if TYPE_CHECKING:
@@ -114,6 +115,23 @@ def _bound(listen: str, app: Any) -> _Server:
     return _Server(family, ("127.0.0.1" if host == "localhost" else host, int(port)), app)
 
 
+class _Failure:
+    """A failure of one kind, which is logged when it begins."""
+
+    def __init__(self) -> None:
+        self._message = ""
+
+    def begin(self, message: str) -> None:
+        """Log a message, unless it is the message of the failure that lasts."""
+        if message != self._message:
+            log.warning("%s", message)
+        self._message = message
+
+    def end(self) -> None:
+        """Let the next failure be logged."""
+        self._message = ""
+
+
 class MetricsService:
     """The threads that serve and write the metrics by one configuration, until `close`."""
 
@@ -125,7 +143,8 @@ class MetricsService:
         self._config = config
         self._render: Callable[[], bytes] = lambda: generate_latest(series.registry)
         self._stopping = threading.Event()
-        self._failing = ""
+        self._reading = _Failure()
+        self._writing = _Failure()
         inner: Any = make_wsgi_app(series.registry)
 
         def app(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
@@ -158,8 +177,12 @@ class MetricsService:
     def _refresh(self) -> None:
         try:
             self._series.refresh()
-        except sqlite3.Error as error:  # such as during a storage outage; the series keep their values
-            self._fails(f"the metrics cannot be read from the store: {error}")
+            self._reading.end()
+        except (
+            sqlite3.Error,
+            VictorError,
+        ) as error:  # such as during an outage; the series keep their values
+            self._reading.begin(f"the metrics cannot be read from the store: {error}")
 
     def _write_on(self) -> None:
         while True:
@@ -167,17 +190,11 @@ class MetricsService:
             if self._config.textfile is not None:
                 try:
                     _replace(self._config.textfile, self._render())
-                    self._failing = ""
+                    self._writing.end()
                 except OSError as error:
-                    self._fails(f"the metrics cannot be written to {self._config.textfile}: {error}")
+                    self._writing.begin(f"the metrics cannot be written to {self._config.textfile}: {error}")
             if self._stopping.wait(TEXTFILE_SECONDS):
                 return
-
-    def _fails(self, text: str) -> None:
-        """Log an error when it begins."""
-        if text != self._failing:
-            log.warning("%s", text)
-        self._failing = text
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -7,7 +7,9 @@ the identifiers that the work of the attempts was given (`work.trace_context`).
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.resources import Resource
@@ -26,6 +28,7 @@ from opentelemetry.trace import (
 
 from victor_engine import __version__, jsonio
 from victor_engine.store import queries
+from victor_engine.store.connecting import connect
 from victor_engine.store.queries import traces as stored
 from victor_engine.store.queries.traces import EndedAttempt, EndedRun
 from victor_engine.work.trace_context import attempt_span_id, run_span_id, trace_id
@@ -71,15 +74,19 @@ class RunTraces:
         resource = Resource.create({"service.name": "victor", "service.version": __version__})
         provider = TracerProvider(id_generator=self._ids, resource=resource, shutdown_on_exit=False)
         self._tracer = provider.get_tracer("victor", __version__)
-        self._cursor = queries.last_event(engine.store.reader())
+        with closing(connect(engine.store.path, readonly=True)) as connection:
+            self._cursor = queries.last_event(connection)
         self._failing = False
 
     def export(self, stop: Callable[[], bool] = lambda: False) -> None:
         """Export the runs that ended since the last call, until `stop` returns True.
 
-        Raise sqlite3.Error if they cannot be read.
+        Raise sqlite3.Error or StoreError if they cannot be read.
         """
-        connection = self._engine.store.reader()
+        with closing(connect(self._engine.store.path, readonly=True)) as connection:
+            self._export(connection, stop)
+
+    def _export(self, connection: sqlite3.Connection, stop: Callable[[], bool]) -> None:
         while self._cursor < queries.last_event(connection):
             runs, until = stored.ended_runs(connection, self._cursor, PAGE)
             for run in runs:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from victor_engine.api import ProblemInfo
 from victor_engine.config.model import TracingConfig
 from victor_engine.engine import Engine
+from victor_engine.errors import VictorError
 from victor_engine.private import open_file
 from victor_engine.service.followed import Followed
 
@@ -65,7 +66,10 @@ class TracingService:
             try:
                 traces.export(self._late)
                 failing = ""
-            except sqlite3.Error as error:  # such as during a storage outage; it is tried again
+            except (
+                sqlite3.Error,
+                VictorError,
+            ) as error:  # such as during a storage outage; it is tried again
                 if str(error) != failing:
                     log.warning("traces cannot be read from the store: %s", error)
                 failing = str(error)

@@ -60,12 +60,14 @@ def ends_after(
 ) -> tuple[list[EndedRun | ClosedRequest], int]:
     """Return ended runs and closed requests among the events after a number, and how far the events are read.
 
-    At most `limit` events are read. Answers that can still be undone are left out; rows that were deleted since, too.
+    At most `limit` events are read. The status of a run is that of the event, because the run can have been retried since.
+    Answers that can still be undone are left out; rows that were deleted since, too.
     """
     until = min(after + limit, last_event(connection))
     found: list[EndedRun | ClosedRequest] = []
     for kind, workflow, status, run_us, outcome, answer_us, settling in connection.execute(
-        "SELECT e.kind, r.workflow, r.status, r.finished_at - r.started_at, q.status, q.answered_at - q.created_at,"
+        "SELECT e.kind, r.workflow, json_extract(e.data, '$.status'),"
+        " CASE WHEN r.started_at <= e.at THEN e.at - r.started_at END, q.status, q.answered_at - q.created_at,"
         " json_extract(e.data, '$.settles_at') IS NOT NULL FROM events e"
         " LEFT JOIN runs r ON r.key = e.run_key LEFT JOIN requests q ON q.id = e.request_id"
         f" WHERE e.seq > ? AND e.seq <= ? AND e.kind IN ({', '.join('?' * len(_ENDED))}) ORDER BY e.seq",
