@@ -109,7 +109,10 @@ async def test_each_request_needs_a_valid_token(programs: Programs) -> None:
     programs.now = NOW + DAY
     response = await programs(ci, "engine/whoami")
     assert refused(response) == (401, "permission")
-    assert "has expired" in response.json()["detail"]
+    assert response.json()["detail"] == (
+        "token:ci has expired (2030-01-02 00:00 UTC). Revoke it, and add it again: victor api token revoke ci, then "
+        "victor api token add ci"
+    )
     programs.now = NOW
     programs.tokens.revoke("ci")
     assert refused(await programs(ci, "engine/whoami")) == (401, "permission")

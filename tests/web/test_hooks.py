@@ -117,6 +117,14 @@ async def test_the_secret_of_a_webhook_is_no_token_and_ends_with_it(programs: Pr
     assert refused(await send(programs, secret, "k")) == (401, "permission")
 
 
+async def test_an_expired_webhook_names_the_commands_that_replace_it(programs: Programs, secret: str) -> None:
+    programs.tokens.revoke("push")
+    secret = programs.tokens.add_hook("push", "deploy", None, NOW - DAY, DAY)
+    response = await send(programs, secret, "k")
+    assert refused(response) == (401, "permission")
+    assert "victor api token revoke push, then victor api hook add push deploy" in response.json()["detail"]
+
+
 async def test_a_key_of_a_start_belongs_to_its_user_and_its_workflow(programs: Programs, secret: str) -> None:
     one, two = programs.token("one", Role.OPERATOR), programs.token("two", Role.OPERATOR)
     body = {"workflow": "deploy", "state": {"ref": "x"}, "key": "same"}

@@ -163,8 +163,8 @@ class Api:
     def _check_expiry(self, token: Token) -> None:
         if not token.valid_at(self._now()):
             raise _unauthorized(
-                f"token:{token.name} has expired ({token.expires:%Y-%m-%d %H:%M} UTC); add a new one: victor api "
-                "token add NAME"
+                f"token:{token.name} has expired ({token.expires:%Y-%m-%d %H:%M} UTC). Revoke it, and add it again: "
+                f"{_replacing(token)}"
             )
 
     def _check(self, token: Token) -> None:
@@ -226,6 +226,13 @@ async def _arguments(method: PortMethod, body: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise UsageError(f"{method.name}: {error}") from None
     return await frames.arguments(protocol.methods()[method.name], protocol.FromClient(params=raw))
+
+
+def _replacing(token: Token) -> str:
+    """Return the commands that put a new token or webhook in place of one, which keeps its name until it is revoked."""
+    name = token.name
+    add = f"hook add {name} {token.hook.workflow}" if token.hook else f"token add {name}"
+    return f"victor api token revoke {name}, then victor api {add}"
 
 
 def _unauthorized(message: str) -> HttpError:

@@ -1,4 +1,8 @@
-"""The tokens of a server: their names, rights and expiry, in a file of the user who runs it. Only hashes are stored."""
+"""The tokens and webhooks of a server: their names, rights and expiry, in a file of the user who runs it.
+
+The file has only hashes of tokens. It has the secrets of webhooks as plain text, because the server computes signatures
+with them.
+"""
 
 from __future__ import annotations
 
