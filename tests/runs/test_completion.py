@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from tests.runs.harness import ALICE, Bench, Work
-from victor_engine.api import EventInfo
+from victor_engine.api import FINAL_RUN_STATUSES, EventInfo
 from victor_engine.runs.commands import Retry
+from victor_engine.runs.completion import withdrawal_reason
 from victor_engine.runs.transitions import RunRef
 from victor_engine.store.db import Tx
 from victor_engine.store.runs import Created, NewRun
@@ -120,3 +121,12 @@ async def test_a_last_step_is_not_recorded_if_the_run_cannot_end_with_it(tmp_pat
         await bench.runtime.command(Retry(ref(created).id), ALICE)
         assert await bench.end(ref(created)) == "succeeded"
         assert await bench.state(ref(created)) == {"n": 3}
+
+
+def test_the_reason_of_withdrawn_requests_names_each_end_of_a_run() -> None:
+    assert {withdrawal_reason(status) for status in FINAL_RUN_STATUSES} == {
+        "the run has succeeded",
+        "the run has failed",
+        "the run was rejected",
+        "the run was cancelled",
+    }

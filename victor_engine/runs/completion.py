@@ -10,6 +10,7 @@ from typing import Any
 
 from victor_engine.api import FINAL_RUN_STATUSES, Actor
 from victor_engine.definition.model import WorkflowDefinition
+from victor_engine.domain.statuses import RunStatus
 from victor_engine.errors import VictorError
 from victor_engine.events import EventKind
 from victor_engine.people.requests import withdraw_requests
@@ -35,7 +36,17 @@ OnFinished = Callable[[str | None, Any], None]
 """Called after the commit with the schedule of the run and the result of `OnCompletion`."""
 
 
-_ENDED = {"cancelled": "was cancelled"}
+_ENDED_WORDS = {
+    RunStatus.SUCCEEDED: "has succeeded",
+    RunStatus.FAILED: "has failed",
+    RunStatus.CANCELLED: "was cancelled",
+    RunStatus.REJECTED: "was rejected",
+}
+
+
+def withdrawal_reason(status: str) -> str:
+    """Return the reason for which the requests of a run with a final status are withdrawn."""
+    return f"the run {_ENDED_WORDS[RunStatus(status)]}"
 
 
 @unique
@@ -108,8 +119,9 @@ class Completion:
                 last(tx)
             if opened:
                 transitions.end_live_attempts(tx, run, "cancelled")
-                reason = f"the run {_ENDED.get(end.status, 'has ' + end.status)}"
-                withdraw_requests(tx, run.key, reason, actor=_canceller(tx, run, end))
+                withdraw_requests(
+                    tx, run.key, withdrawal_reason(end.status), actor=_canceller(tx, run, end)
+                )
             final: RunEnd | None = end
             if definition is not None:
                 tx.flush()
@@ -173,7 +185,7 @@ class Completion:
         return await self._store.persist(lambda tx: transitions.rest(tx, run))
 
 
-__all__ = ["BeforeCompletion", "Completion", "OnCompletion", "OnFinished"]
+__all__ = ["BeforeCompletion", "Completion", "OnCompletion", "OnFinished", "withdrawal_reason"]
 
 
 def _canceller(tx: Tx, run: RunRef, end: RunEnd) -> Actor | None:
