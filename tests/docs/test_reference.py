@@ -12,6 +12,7 @@ import click
 import pytest
 
 from tests.docs.guides import ROOT, blocks
+from victor_engine.cli.api import PARTS
 from victor_engine.cli.main import cli
 from victor_engine.config import binding_reader, notify
 from victor_engine.config.layers import ENVIRONMENT, SECTIONS
@@ -69,6 +70,14 @@ def anchors(page: Path) -> set[str]:
 
 
 DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
+
+
+@pytest.mark.parametrize("page", ["security", "guides/http-api"])
+def test_the_pages_on_tokens_name_the_parts_of_the_port(page: str) -> None:
+    text = (ROOT / "docs" / f"{page}.md").read_text("utf-8")
+    listed = re.search(r"parts\s+of\s+the\s+port: ((`\w+`(,\s+)?)+)", text)
+    assert listed is not None
+    assert sorted(re.findall(r"\w+", listed[1])) == PARTS
 
 
 def test_links_between_documents_lead_to_a_heading() -> None:

@@ -219,6 +219,61 @@ async def test_a_cancelled_parent_cancels_its_children_and_a_paused_parent_does_
         assert run.id in why
 
 
+class HeldCleanUp(Work):
+    """Work that never ends, in a child whose `finally` ends when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__(work=self.hang, undo={}, unlock=self.unlock)
+        self.unlocking, self.release = asyncio.Event(), asyncio.Event()
+
+    async def hang(self, call: Any) -> None:
+        await asyncio.Event().wait()
+
+    async def unlock(self, call: Any) -> None:
+        self.unlocking.set()
+        await self.release.wait()
+
+
+CLEANS_UP = (
+    CHILD
+    + """
+    on_cancel: [{id: undo, type: compute, handler: h}]
+    finally: [{id: unlock, type: compute, handler: h}]
+"""
+)
+
+
+async def test_a_cancelled_parent_does_not_wait_for_the_handlers_of_its_child(tmp_path: Path) -> None:
+    work = HeldCleanUp()
+    async with Bench(tmp_path, work) as bench:
+        await bench.define(CLEANS_UP)
+        run = await bench.start(parent(), {"number": 1})
+        child = await child_of(bench, run)
+        await bench.until_status(child, "running")
+        await bench.runtime.command(Cancel(run.id), ALICE)
+        assert await bench.end(run) == "cancelled"
+        await work.unlocking.wait()
+        assert await bench.status(child) == "cancelling"
+        work.release.set()
+        assert await bench.end(child) == "cancelled"
+        assert [call.node_id for call in work.calls][-2:] == ["undo", "unlock"]
+
+
+async def test_the_node_of_a_child_that_an_operator_cancels_ends_after_its_handlers(tmp_path: Path) -> None:
+    work = HeldCleanUp()
+    async with Bench(tmp_path, work) as bench:
+        await bench.define(CLEANS_UP)
+        run = await bench.start(parent(), {"number": 1})
+        child = await child_of(bench, run)
+        await bench.until_status(child, "running")
+        await bench.runtime.command(Cancel(child.id), ALICE)
+        await work.unlocking.wait()
+        assert await bench.status(run) == "waiting"
+        work.release.set()
+        assert await bench.end(run) == "failed"
+        assert await bench.status(child) == "cancelled"
+
+
 async def test_a_cancelled_child_fails_its_node(tmp_path: Path) -> None:
     async def hang(call: Any) -> Any:
         await asyncio.Event().wait()
