@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Any
 
@@ -58,6 +59,19 @@ class _Effect(Enum):
     ENDED = "ended"
 
 
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """The outcome of the transition that ends a run, its body or a handler of its end."""
+
+    effect: _Effect
+    priority: int = 0
+    """The priority of a run that continues."""
+    result: Any = None
+    """The result of `OnCompletion` for a run that has ended."""
+    waiting: Sequence[Waiting] = ()
+    """The runs that waited with the concurrency key of a run that has ended."""
+
+
 class Completion:
     """Ends runs. `commit` commits each end of a run.
 
@@ -102,55 +116,53 @@ class Completion:
             last: Writes the last step of the run in the same transition.
         """
 
-        def transition(tx: Tx) -> tuple[_Effect, Any, list[Waiting]]:
+        def transition(tx: Tx) -> _Outcome:
             self._before_completion(tx, run)
             definition = self._definition_of(tx, run)
             if definition is not None:
                 tx.apart()
             if opened or definition is not None:
-                stored = runs.lock(tx, run.key)
-                if stored.status in FINAL_RUN_STATUSES:
-                    return _Effect.NONE, None, []  # a concurrent cancellation has already ended it
-                if end.status == "cancelled" and ending_from(stored.ending).continues:
-                    # The cancellation that ended the body of the run does not end its handlers.
-                    transitions.end_live_attempts(tx, run, "interrupted")
-                    return _Effect.CONTINUES, stored.priority, []
+                decided = _already_decided(tx, run, end)
+                if decided is not None:
+                    return decided
             if last is not None:
                 last(tx)
             if opened:
-                transitions.end_live_attempts(tx, run, "cancelled")
-                withdraw_requests(
-                    tx, run.key, withdrawal_reason(end.status), actor=_canceller(tx, run, end)
-                )
-            final: RunEnd | None = end
-            if definition is not None:
-                tx.flush()
-                final = endings.proceed(tx, run, definition, end)
-            if final is None:
-                return _Effect.CONTINUES, run_rows.status_and_priority(tx, run.key)[1], []
-            transitions.finish(tx, run, final)
-            limit = None if definition is None else definition.concurrency
-            waiting = [] if limit is None else next_waiting(tx, run.key, limit.max - others(tx, run.key))
-            return _Effect.ENDED, self._on_completion(tx, run, final.status), waiting
+                _end_open_work(tx, run, end)
+            return self._end(tx, run, definition, end)
 
         commit = self._store.persist(transition, plain=not opened)
         commit.add_done_callback(lambda done: self._committed(run, done))
         return commit
 
-    def _committed(self, run: RunRef, done: asyncio.Future[tuple[_Effect, Any, list[Waiting]]]) -> None:
+    def _end(self, tx: Tx, run: RunRef, definition: WorkflowDefinition | None, end: RunEnd) -> _Outcome:
+        """Commit the end of a run, or the begin of the handler that follows."""
+        if definition is None:
+            final = end
+        else:
+            tx.flush()
+            proceeded = endings.proceed(tx, run, definition, end)
+            if proceeded is None:
+                return _Outcome(_Effect.CONTINUES, priority=run_rows.status_and_priority(tx, run.key)[1])
+            final = proceeded
+        transitions.finish(tx, run, final)
+        waiting = _next_waiting(tx, run, definition)
+        return _Outcome(_Effect.ENDED, result=self._on_completion(tx, run, final.status), waiting=waiting)
+
+    def _committed(self, run: RunRef, done: asyncio.Future[_Outcome]) -> None:
         if done.cancelled() or done.exception() is not None:
             return
-        effect, result, waiting = done.result()
-        if effect is _Effect.CONTINUES:
-            self._claim(run.key, result, True)
+        outcome = done.result()
+        if outcome.effect is _Effect.CONTINUES:
+            self._claim(run.key, outcome.priority, True)
             return
         self._run_completed(run.key)
         self._children.notify_ended(run.key)
-        if effect is _Effect.ENDED:
-            self._on_finished(run.schedule_id, result)
-        self._claim_all(waiting)
+        if outcome.effect is _Effect.ENDED:
+            self._on_finished(run.schedule_id, outcome.result)
+        self._claim_all(outcome.waiting)
 
-    def _claim_all(self, waiting: list[Waiting]) -> None:
+    def _claim_all(self, waiting: Sequence[Waiting]) -> None:
         for each in waiting:
             self._claim(each.run_key, each.priority, each.begun)
 
@@ -186,6 +198,30 @@ class Completion:
 
 
 __all__ = ["BeforeCompletion", "Completion", "OnCompletion", "OnFinished", "withdrawal_reason"]
+
+
+def _already_decided(tx: Tx, run: RunRef, end: RunEnd) -> _Outcome | None:
+    """Return the outcome for a run that has ended before, or whose handlers continue after its cancellation."""
+    stored = runs.lock(tx, run.key)
+    if stored.status in FINAL_RUN_STATUSES:
+        return _Outcome(_Effect.NONE)  # a concurrent cancellation has already ended it
+    if end.status == RunStatus.CANCELLED and ending_from(stored.ending).continues:
+        # The cancellation that ended the body of the run does not end its handlers.
+        transitions.end_live_attempts(tx, run, "interrupted")
+        return _Outcome(_Effect.CONTINUES, priority=stored.priority)
+    return None
+
+
+def _end_open_work(tx: Tx, run: RunRef, end: RunEnd) -> None:
+    """Cancel the open attempts of a run, and withdraw its open requests."""
+    transitions.end_live_attempts(tx, run, "cancelled")
+    withdraw_requests(tx, run.key, withdrawal_reason(end.status), actor=_canceller(tx, run, end))
+
+
+def _next_waiting(tx: Tx, run: RunRef, definition: WorkflowDefinition | None) -> list[Waiting]:
+    """Return the runs that can start now that a run with their concurrency key has ended."""
+    limit = None if definition is None else definition.concurrency
+    return [] if limit is None else next_waiting(tx, run.key, limit.max - others(tx, run.key))
 
 
 def _canceller(tx: Tx, run: RunRef, end: RunEnd) -> Actor | None:

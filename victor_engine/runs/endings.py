@@ -87,12 +87,14 @@ def proceed(tx: Tx, run: RunRef, definition: WorkflowDefinition, end: RunEnd) ->
     if ending.handlers and not ending.skip:
         handler = definition.handlers[ending.handlers[0]]
         ending = msgspec.structs.replace(ending, spent=spent)
-        runs.set_ending(tx, run.key, _json(ending), _json_of(_into(tx, run, handler, position)), spent)
+        runs.set_ending(
+            tx, run.key, _ending_json(ending), _position_json(_into(tx, run, handler, position)), spent
+        )
         transitions.handler_started(tx, run, ending.handlers[0], ending.status)
         return None
     back = {**position.to_data(), **ending.resume}
-    failures = _json(Ending(failures=ending.failures)) if ending.failures else None
-    runs.set_ending(tx, run.key, failures, jsonio.dumps_text(back), spent)
+    kept = _ending_json(Ending(failures=ending.failures)) if ending.failures else None
+    runs.set_ending(tx, run.key, kept, jsonio.dumps_text(back), spent)
     return RunEnd(ending.status, spent, position.ordinal, ending.error)
 
 
@@ -147,11 +149,11 @@ def _into(tx: Tx, run: RunRef, handler: EndHandler, position: Position) -> Posit
     )
 
 
-def _json(ending: Ending) -> str:
+def _ending_json(ending: Ending) -> str:
     return msgspec.json.encode(ending).decode()
 
 
-def _json_of(position: Position) -> str:
+def _position_json(position: Position) -> str:
     return jsonio.dumps_text(position.to_data())
 
 
