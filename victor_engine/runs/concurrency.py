@@ -34,13 +34,12 @@ def admit(tx: Tx, run: RunRef, concurrency: Concurrency, state: Mapping[str, Any
     Otherwise it waits for the end of another run, or, with `skip`, is cancelled. With `cancel_running` the runs before it
     are cancelled.
     """
-    found = rows.read(tx, run.key)
+    found = rows.lock_and_read(tx, run.key)
     if found.held:
         return True
     key = found.key if found.key is not None else key_of(concurrency, state)
-    holders = [
-        each for each in rows.holders(tx, run.workflow, key) if each.key not in _ancestors(tx, run.key)
-    ]
+    ancestors = _ancestors(tx, run.key)
+    holders = [each for each in rows.holders(tx, run.workflow, key) if each.key not in ancestors]
     if len(holders) < concurrency.max:
         rows.set_key(tx, run.key, key, held=True)
         return True

@@ -29,7 +29,7 @@ class Waiting(Struct, frozen=True):
     begun: bool
 
 
-def read(tx: Tx, run_key: int) -> Key:
+def lock_and_read(tx: Tx, run_key: int) -> Key:
     """Lock a run and return its concurrency key."""
     tx.lock(Root.RUN, run_key)
     key, held = tx.execute(
