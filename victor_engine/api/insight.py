@@ -22,7 +22,7 @@ class ValueChange(Struct, frozen=True, omit_defaults=True):
 class AttemptState(Struct, frozen=True):
     """The state of a run before and after one attempt, with the changes.
 
-    For a member of a parallel or team node, `before` is the state that all members start with.
+    For a member of a parallel, team or map node, `before` is the state that all members start with.
     """
 
     attempt: AttemptInfo

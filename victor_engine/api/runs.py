@@ -110,7 +110,7 @@ class GraphNode(Struct, frozen=True, omit_defaults=True):
 
 
 class GraphEdge(Struct, frozen=True, omit_defaults=True):
-    """One edge of a graph. `kind` is next, branch, outcome, member (of a parallel or team node) or error."""
+    """One edge of a graph. `kind` is next, branch, outcome, member (of a parallel, team or map node) or error."""
 
     source: str
     target: str
@@ -152,7 +152,7 @@ class AttemptInfo(Struct, frozen=True, omit_defaults=True):
     started_at: datetime
     finished_at: datetime | None = None
     retry_at: datetime | None = None
-    parent: str | None = None  # the parallel or team node of a member
+    parent: str | None = None  # the parallel, team or map node of a member
     binding: str = ""
     pid: int | None = None
     changes: dict[str, Any] = {}

@@ -101,7 +101,7 @@ class Position:
 
 
 class Step(Struct, frozen=True):
-    """One visit of the walk to one node. `parent` is the parallel or team node that contains it."""
+    """One visit of the walk to one node. `parent` is the parallel, team or map node that contains it."""
 
     node: Node
     iteration: int
@@ -256,7 +256,7 @@ class Effects(Protocol):
         ...
 
     def finish(self, step: Step, attempt: int | None, done: Done, onward: Onward | None) -> Awaitable[None]:
-        """Commit the result of a step and its change of the position (None inside a parallel or team, which commits
+        """Commit the result of a step and its change of the position (None inside a parallel, team or map, which commits
         its own). Without an attempt, one is recorded. If no pending node remains and the step is not a rejection,
         the success of the run may be committed with it."""
         ...

@@ -76,8 +76,9 @@ class Items:
     def _bad(self, index: int, why: str) -> NodeError:
         return NodeError(f"{self.node.id}: item {index} {why}", error_type="MapError", retryable=False)
 
-    def left(self, ended: EndedItems) -> Iterator[int]:
+    def remaining(self, ended: EndedItems) -> Iterator[int]:
         """Yield the indices of the items that have not ended."""
+        # A snapshot, because items end while the indices are used.
         over = bytearray(index_key in ended for index_key in map(self.key, range(len(self))))
         return (index for index, is_over in enumerate(over) if not is_over)
 

@@ -1,4 +1,4 @@
-"""Steps with concurrent work: parallel branches and the members of a team."""
+"""Steps with concurrent work: parallel branches, the members of a team and the items of a map."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class ConcurrentSteps(StepRunner, ABC):
         stored = self.effects.items(step, body)
         ended = await stored.ended()
         failed = dict(ended.failed)
-        if not await self._items(step, items, items.left(ended), failed, state, position):
+        if not await self._items(step, items, items.remaining(ended), failed, state, position):
             return await self._fail_finally(step, attempt, number, items.failure(failed), position)
         if failed:
             named = ", ".join([*failed][:10])

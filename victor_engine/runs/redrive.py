@@ -262,7 +262,7 @@ def _moved(frontier: list[str], source: RedriveSource, target: Target) -> list[s
 
 
 def _outermost(source: RedriveSource, node: str, target: Target) -> str:
-    """Return the chosen node. For a member of a parallel or team, return the node that contains it."""
+    """Return the chosen node. For a member of a parallel, team or map, return the node that contains it."""
     nodes = target.definition.nodes
     chosen = node
     seen: set[str] = set()

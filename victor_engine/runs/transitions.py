@@ -333,7 +333,7 @@ def patch_json(step: Step, done: Done) -> str | None:
     """Return the stored form of the change of a step."""
     if step.parent is None:
         return done.patch.to_json()
-    # Inside a parallel or team, the successors and the result of a member are stored too, so that the
+    # Inside a parallel, team or map, the successors and the result of a member are stored too, so that the
     # branch continues after a crash without a repetition of the step.
     data = done.patch.to_data()
     if done.successors:

@@ -43,7 +43,7 @@ def run_state(
 ) -> dict[str, Any]:
     """Return the state of a run after its last committed node, or after attempt `until_attempt`.
 
-    The changes of attempts inside a parallel or team are in the patch of the node that joins them.
+    The changes of attempts inside a parallel, team or map are in the patch of the node that joins them.
     """
     return run_state_sized(connection, run_key, until_attempt)[0]
 

@@ -18,7 +18,7 @@ MAX_RAILS = 6
 """Above these numbers an outline is more readable."""
 
 JOINED = "joined"
-"""Kind of the edges from the members of a parallel or team node to its successors."""
+"""Kind of the edges from the members of a parallel, team or map node to its successors."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,7 @@ def _walk(
 
 
 def _check_inside(run: MigratableRun, route: Route, stands: RunPosition) -> None:
-    """Raise ConflictError if the run is inside a parallel or team that differs between the versions."""
+    """Raise ConflictError if the run is inside a parallel, team or map that differs between the versions."""
     for node in run.inside:
         if stands.origin.get(node) != node:
             raise MigrationError(

@@ -58,7 +58,7 @@ class MigratableRun:
     started_by: str
     state: dict[str, Any]
     live: tuple[LiveAttempt, ...]
-    inside: tuple[str, ...]  # parallel or team nodes that have begun and are not done
+    inside: tuple[str, ...]  # parallel, team or map nodes that have begun and are not done
     last_attempt: int
     handler: str = ""  # the handler of its end that it executes
 

@@ -34,7 +34,7 @@ def first_of_last_visit(source: Tx | sqlite3.Connection, run_key: int, node_id: 
 
 
 class Visit(Struct, frozen=True):
-    """The last iteration of a node, and the parallel or team that it belonged to then."""
+    """The last iteration of a node, and the parallel, team or map that it belonged to then."""
 
     iteration: int
     parent: str | None
@@ -177,7 +177,7 @@ def not_over(source: Tx | sqlite3.Connection, run_key: int) -> list[tuple[Any, .
 
 
 def has_begun_members(source: Tx | sqlite3.Connection, run_key: int, node_id: str, since: int) -> bool:
-    """Return whether a parallel or team has begun in an iteration after `since`."""
+    """Return whether a parallel, team or map has begun in an iteration after `since`."""
     row = source.execute(
         "SELECT 1 FROM attempts WHERE run_key = ? AND node_id = ? AND iteration > ?"
         " AND node_type IN ('parallel', 'team', 'map') LIMIT 1",

@@ -48,7 +48,7 @@ def live(tx: Tx, run_key: int, *, only_running: bool, inside: str | None = None)
         tx: The transaction.
         run_key: The run.
         only_running: Leave out the attempts that wait, or that are tried again later.
-        inside: Only those inside a parallel or team, with what is inside of what is inside of it.
+        inside: Only those inside a parallel, team or map, with what is inside of what is inside of it.
     """
     query = _TO_END[only_running]
     if inside is None:
