@@ -231,7 +231,7 @@ async def test_what_is_caught_up_runs_one_after_the_other(tmp_path: Path) -> Non
                     "UPDATE runs SET status = 'succeeded' WHERE key = ?", (key,)
                 )
             )
-            await w.loop.run_finished(schedule)
+            await w.loop.start_queued(schedule)
         await w.at(at(13, 0))
         assert len(await w.fires()) == 5
 
@@ -243,10 +243,10 @@ async def test_a_run_started_by_hand_lets_nothing_past_the_run_that_is_waited_fo
         await w.at(at(8, 10))
         await w.store.write(lambda tx: ops.trigger(tx, schedule, w.resolve, actor=ALICE))
         await w.store.write(lambda tx: tx.execute("UPDATE runs SET status = 'succeeded' WHERE key = 3"))
-        await w.loop.run_finished(schedule)
+        await w.loop.start_queued(schedule)
         assert w.started == [1]
         await w.store.write(lambda tx: tx.execute("UPDATE runs SET status = 'succeeded' WHERE key = 1"))
-        await w.loop.run_finished(schedule)
+        await w.loop.start_queued(schedule)
         assert w.started == [1, 2]
 
 

@@ -251,7 +251,7 @@ class Fires(RuleBasedStateMachine):
     @rule()
     def what_runs_ends(self) -> None:
         self.run(self.world.end_runs())
-        self.run(self.world.loop.run_finished(self.schedule))
+        self.run(self.world.loop.start_queued(self.schedule))
 
     # --- the reckoning ----------------------------------------------------------------------------
 

@@ -177,7 +177,7 @@ async def test_overlap(tmp_path: Path, overlap: Any, outcomes: list[str], starte
             assert w.cancelled
         if overlap.startswith("buffer"):
             await w.store.write(lambda tx: tx.execute("UPDATE runs SET status = 'succeeded' WHERE key = 1"))
-            await w.loop.run_finished(schedule)
+            await w.loop.start_queued(schedule)
             assert len(w.started) == 2
 
 

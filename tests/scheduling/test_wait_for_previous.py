@@ -158,7 +158,7 @@ async def test_fires_that_are_caught_up_together_wait_for_each_other(tmp_path: P
 async def finish(w: World, key: int, status: str) -> None:
     await w.store.write(lambda tx: tx.execute("UPDATE runs SET status = ? WHERE key = ?", (status, key)))
     (schedule,) = (await w.rows("SELECT id FROM schedules"))[0]
-    await w.loop.run_finished(schedule)
+    await w.loop.start_queued(schedule)
 
 
 @given(st.lists(st.sampled_from(list(RunStatus)), max_size=5), st.integers(1, 3), st.booleans())

@@ -151,7 +151,7 @@ class Execution:
         if self.working:
             await self.scheduler.refresh(schedule_id)
             if self._fires:
-                await self.scheduler.run_finished(schedule_id)
+                await self.scheduler.start_queued(schedule_id)
 
     async def fire(self, action: Callable[[Firing], T]) -> T:
         """Commit an action in one transition, and give the runs that it starts to the runtime."""
@@ -225,7 +225,7 @@ class Execution:
         if ending is not None and self.working and self._fires:
             self.scheduler.committed(ending)
         if schedule_id is not None:
-            self.start_task(self.scheduler.run_finished(schedule_id))
+            self.start_task(self.scheduler.start_queued(schedule_id))
 
     def _cancel(self, key: int) -> None:
         async def cancel() -> None:

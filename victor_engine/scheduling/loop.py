@@ -79,7 +79,8 @@ class SchedulerLoop:
         self._excluded = excluded
         self._due = DueTimes()
         self._periods_changed = True
-        """Whether a period can be complete that was not, without the end of a run."""
+        """Whether a schedule with `after: {require: complete}` may have become due although no run has ended, such as
+        after a skipped fire."""
         self._specs = ops.SpecCache(excluded)
         self._ahead = ReadAhead(store, clock, self._specs, self._due, excluded)
         self._timer = LoopClock(clock)
@@ -106,7 +107,7 @@ class SchedulerLoop:
     async def release_held(self) -> None:
         """Start the queued runs of all schedules that may start by their present policies."""
         for schedule in await self.store.read(schedule_runs.schedules_with_held_runs):
-            await self.run_finished(schedule)
+            await self.start_queued(schedule)
 
     async def advance_backfills(self) -> None:
         """Start further runs of backfills. Call it after a start, and when a drain has ended."""
@@ -368,8 +369,8 @@ class SchedulerLoop:
             and (upcoming.following is None or tx.now_us < upcoming.following)
         )
 
-    async def run_finished(self, schedule_id: str | None) -> None:
-        """Start the queued runs of a schedule that may start now that one of its runs has ended."""
+    async def start_queued(self, schedule_id: str | None) -> None:
+        """Start the queued runs of a schedule that may start now; without a schedule, none."""
         if schedule_id is None:
             return
 
