@@ -113,6 +113,7 @@ async def test_a_missing_value_fails_the_node_unless_it_is_optional(tmp_path: Pa
         assert shown["env"]["HOST"] == "binding"
         error = (await ran(engine, {"base": "a\0b"})).run.error
         assert error is not None
+        assert error.type == "VariableError"
         assert "U+0000" in error.message
 
 

@@ -28,7 +28,7 @@ def variables_of(call: NodeCall) -> dict[str, str]:
         if "\0" in text:
             raise NodeError(
                 f"{call.node_id}: env: the value of {name} contains the character U+0000, which no variable can hold",
-                error_type="EnvironmentError",
+                error_type="VariableError",
                 bases=("ValueError",),
                 retryable=False,
             )
