@@ -63,7 +63,8 @@ async def test_an_agent_asks_and_follows_and_cannot_approve(
             client_module.stdio_client(server) as (read, write),
             client_module.ClientSession(read, write) as session,
         ):
-            await session.initialize()
+            opened = await session.initialize()
+            assert "start and follow runs" in opened.instructions
             listed = await session.list_tools()
             assert {tool.name for tool in listed.tools} == set(TOOLS)
             assert not any(

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import msgspec
@@ -33,6 +33,8 @@ from victor_engine.cli.output import port_of
 from victor_engine.errors import ConfigError, PermissionDeniedError, VictorError
 from victor_engine.identity import user_name
 
+T = TypeVar("T")
+
 CALLS_PER_MINUTE = 60
 """Calls of tools in a minute."""
 WRITES_PER_MINUTE = 10
@@ -42,8 +44,9 @@ LONGEST_WAIT = 300.0
 POLL_SECONDS = 0.5
 
 INSTRUCTIONS = (
-    "Ask people questions and follow the workflows of this workspace. An answer comes from a person and can take "
-    "long: ask, keep the id, and read the question again. You cannot answer questions here."
+    "Ask people questions, and start and follow runs of the workflows of this workspace. start_run executes the work "
+    "of a workflow at once: describe the workflow first. An answer comes from a person and can take long: ask, keep "
+    "the id, and read the question again. You cannot answer questions here."
 )
 
 
@@ -75,7 +78,7 @@ class Tools:
         self._writes = writes
         self._user = user_name(os.geteuid())
 
-    async def _call(self, work: Callable[[Port], Awaitable[Any]], *, writes: bool = False) -> Any:
+    async def _call(self, work: Callable[[Port], Awaitable[T]], *, writes: bool = False) -> T:
         self._calls.take()
         if writes:
             self._writes.take()
@@ -108,7 +111,7 @@ class Tools:
         async def work(port: Port) -> dict[str, Any]:
             return await self._decided(port, await port.ask(given), wait_seconds)
 
-        return await self._call(work, writes=True)  # type: ignore[no-any-return]
+        return await self._call(work, writes=True)
 
     async def my_question(self, question_id: str, wait_seconds: float = 0) -> dict[str, Any]:
         """Return one of your questions with its answer. With wait_seconds (at most 300), wait so long for it."""
@@ -116,7 +119,7 @@ class Tools:
         async def work(port: Port) -> dict[str, Any]:
             return await self._decided(port, self._own(await port.request(question_id)), wait_seconds)
 
-        return await self._call(work)  # type: ignore[no-any-return]
+        return await self._call(work)
 
     async def my_questions(self, include_closed: bool = False) -> dict[str, Any]:
         """List your questions, by default the open ones."""
@@ -127,7 +130,7 @@ class Tools:
             found = await port.requests(query)
             return {"questions": [_shown(each) for each in found if each.requested_by == self._user]}
 
-        return await self._call(work)  # type: ignore[no-any-return]
+        return await self._call(work)
 
     async def withdraw_question(self, question_id: str, note: str = "") -> dict[str, Any]:
         """Withdraw one of your questions that is open."""
@@ -135,7 +138,7 @@ class Tools:
         async def work(port: Port) -> dict[str, Any]:
             return _shown(await port.withdraw(question_id, note))
 
-        return await self._call(work)  # type: ignore[no-any-return]
+        return await self._call(work)
 
     async def list_workflows(self) -> dict[str, Any]:
         """List the workflows with their descriptions and versions."""
@@ -153,7 +156,7 @@ class Tools:
                 ]
             }
 
-        return await self._call(work)  # type: ignore[no-any-return]
+        return await self._call(work)
 
     async def describe_workflow(self, workflow: str, version: str | None = None) -> dict[str, Any]:
         """Return the description of a workflow and the JSON Schema of its inputs, the `state` of start_run.
@@ -170,7 +173,7 @@ class Tools:
                 "inputs": found.inputs,
             }
 
-        return await self._call(work)  # type: ignore[no-any-return]
+        return await self._call(work)
 
     async def start_run(
         self,
@@ -184,7 +187,7 @@ class Tools:
         async def work(port: Port) -> dict[str, Any]:
             return _run(await port.start_run(workflow, version, state, note))
 
-        return await self._call(work, writes=True)  # type: ignore[no-any-return]
+        return await self._call(work, writes=True)
 
     async def follow_run(self, run_id: str, wait_seconds: float = 0) -> dict[str, Any]:
         """Return the status of a run, and its outputs if it has succeeded and declares some.
@@ -201,7 +204,7 @@ class Tools:
                     return _run(found.run) | outputs
                 await asyncio.sleep(POLL_SECONDS)
 
-        return await self._call(work)  # type: ignore[no-any-return]
+        return await self._call(work)
 
     async def _decided(self, port: Port, request: RequestInfo, seconds: float) -> dict[str, Any]:
         until = asyncio.get_running_loop().time() + min(seconds, LONGEST_WAIT)
