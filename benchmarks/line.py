@@ -29,7 +29,7 @@ COLUMNS, ROWS = 120, 36
 QUIET = 2.5
 """Seconds without a byte after which a change of screen is complete; the clock is at most one byte sequence a second."""
 TICK = 200
-"""The most bytes of a tick of the clock and the ages: they do not count as part of a change of screen."""
+"""The maximum number of bytes of a tick of the clock and the ages: they do not count as part of a change of screen."""
 F12 = b"\x1b[24~"
 
 

@@ -1,4 +1,4 @@
-"""The command palette: all actions with a key on the current screen."""
+"""The actions of the current screen in the command palette."""
 
 from __future__ import annotations
 

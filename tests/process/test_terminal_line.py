@@ -23,7 +23,7 @@ workflows:
       - {id: ship, type: transform, transform: "shipped = True"}
 """
 IDLE = 300
-"""The most bytes a second on a screen on which nothing happens."""
+"""The maximum number of bytes a second on a screen on which nothing happens."""
 
 
 def still(screen: str) -> str:

@@ -19,7 +19,7 @@ OVERDUE = timedelta(minutes=5)
 """The lateness of the next fire from which the schedules count as failing."""
 
 SHOWN = 5
-"""The most schedules that are listed by name."""
+"""The maximum number of schedules that are listed by name."""
 
 GONE, NOT_RECORDING, NOT_TRUSTED, FILES_WITH_ERRORS = 7, 8, 6, 3
 BLOCKED, PROBLEMS, TOO_OLD = 13, 14, 15

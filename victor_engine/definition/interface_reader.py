@@ -94,7 +94,9 @@ class _Declaration:
             return {}
         self._check_keys(name, entry)
         self._check_entry(name, entry)
-        return {str(k): plain_tree(v) for k, v in entry.items() if k != "from" and not _flag(k, v)}
+        return {
+            str(k): plain_tree(v) for k, v in entry.items() if k != "from" and not _is_required_flag(k, v)
+        }
 
     def _check_keys(self, name: str, entry: Mapping[str, Any]) -> None:
         for key in entry:
@@ -176,7 +178,7 @@ def _is_required(entry: Any) -> bool:
     return "default" not in entry and entry.get("required") is not False
 
 
-def _flag(key: Any, value: Any) -> bool:
+def _is_required_flag(key: Any, value: Any) -> bool:
     """Return whether a key of an entry is the flag `required`, and not that keyword of JSON Schema."""
     return key == "required" and isinstance(value, bool)
 

@@ -15,7 +15,7 @@ from victor_engine.work.process_values import value_text
 def process_of(node: AgentNode | ComputeNode, state: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of `env`, `cwd` and `stdin` that a node gives. References to secrets are `SecretText`.
 
-    `cwd` is a pair: the literal root, and the directory inside it.
+    `cwd` is a list of two paths: the literal root, and the directory below it.
     """
     found: dict[str, Any] = {}
     if node.env:

@@ -18,7 +18,7 @@ from victor_engine.work.secrets import SecretStore
 
 _GRACE = 5.0
 _LAST_OUTPUT = 2_000
-"""The last bytes of the output of a command that its error shows."""
+"""The number of bytes that are kept from the end of the output of a command. Its error shows the last line."""
 
 
 async def run_command(

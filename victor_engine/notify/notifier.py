@@ -305,7 +305,10 @@ class Notifier:
     async def _hand_over(
         self, rule: str, url: str, title: str, body: str, facts: Mapping[str, str] | None = None
     ) -> tuple[str, bool] | None:
-        """Send once. Return None, or the error and whether it is permanent. A command also gets `facts`."""
+        """Send once. Return None, or the error and whether it is permanent.
+
+        `facts` are more fields of the message of a command.
+        """
         secrets = self._secrets()
         title, body = secrets.masker.text(title), secrets.masker.text(body)
         try:

@@ -19,13 +19,14 @@ from victor_engine.store.queries.schedule_runs import fires_between, typical_sec
 from victor_engine.store.repositories import schedules
 
 MAX_EDGES = 1000
-"""The most edges of one agenda."""
+"""The maximum number of edges of one agenda."""
 
 MAX_CHECKED = 5000
-"""The most fires of one schedule that are compared with its calendars; above it, no fire counts as excluded."""
+"""The maximum number of fires of one schedule that are compared with its calendars; above
+it, no fire counts as excluded."""
 
 MAX_PAST = 100_000
-"""The most past fires, newest first."""
+"""The maximum number of past fires, newest first."""
 
 
 def agenda(

@@ -36,7 +36,7 @@ from victor_engine.store.repositories.backfills import Backfill
 from victor_engine.store.runs import NewRun, insert_run
 
 MAX_FIRES = 20_000
-"""The most fires of one backfill. A larger range is refused with its count."""
+"""The maximum number of fires of one backfill. A larger range is refused with its count."""
 
 MAX_CONCURRENCY = 100
 

@@ -198,7 +198,7 @@ class CronSchedule:
 
     @property
     def most_a_day(self) -> int:
-        """The most fires of cron expressions on a day without a clock change."""
+        """The maximum number of fires of cron expressions on a day without a clock change."""
         return sum(
             each.fields[0].bits.bit_count() * each.fields[1].bits.bit_count() for each in self.alternatives
         )

@@ -26,10 +26,10 @@ ALIASES = {
 
 
 _DIGITS = 9
-"""The most digits of a number. No field has larger numbers."""
+"""The maximum number of digits of a number. No field has larger numbers."""
 
 MOST_EXPRESSIONS = 50
-"""The most cron expressions of one schedule."""
+"""The maximum number of cron expressions of one schedule."""
 
 _BLANK = " \t\r\n"
 

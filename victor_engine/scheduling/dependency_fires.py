@@ -39,7 +39,7 @@ from victor_engine.store.state import given_state, run_state
 from victor_engine.text import plural
 
 KEPT_PERIODS = 500
-"""The most incomplete periods of one schedule. Older periods are dropped."""
+"""The maximum number of incomplete periods of one schedule. Older periods are dropped."""
 
 
 def run_ended(firing: Firing, run_key: int, ended: Ended, status: str) -> None:

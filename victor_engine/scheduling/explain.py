@@ -35,13 +35,13 @@ from victor_engine.store.repositories import meta
 from victor_engine.text import plural
 
 MAX_FIRES = 50
-"""The most fires that one explanation covers."""
+"""The maximum number of fires that one explanation covers."""
 
 UNSUCCESSFUL = FINAL_RUN_STATUSES - {RunStatus.SUCCEEDED}
 """The final statuses of runs that did not succeed."""
 
 MAX_CHANGES = 10
-"""The most changes of the schedule that one explanation lists."""
+"""The maximum number of changes of the schedule that one explanation lists."""
 
 
 @dataclass(slots=True)

@@ -40,7 +40,7 @@ BATCH = 512
 """Schedules that are decided in one transaction."""
 
 LONGEST_WAIT = 60.0
-"""The most seconds between two tries after unexpected errors."""
+"""The maximum number of seconds between two tries after unexpected errors."""
 
 NextDue = list[tuple[str, int | None]]
 """Schedules with the instant in microseconds at which each is due next."""
@@ -56,7 +56,7 @@ class SchedulerLoop:
         on_runs: Called in the event loop with the key and priority of each run that was created.
         on_cancel: Called in the event loop with the key of each run to cancel.
         excluded: Returns the calendar that excludes an instant.
-        poll_interval: The most seconds between two checks.
+        poll_interval: The maximum number of seconds between two checks.
     """
 
     def __init__(

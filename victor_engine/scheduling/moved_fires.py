@@ -18,10 +18,10 @@ from victor_engine.scheduling.cron import CronSchedule
 from victor_engine.scheduling.timezones import Zone
 
 FARTHEST = 31
-"""The most days by which a fire moves."""
+"""The maximum number of days by which a fire moves."""
 
 MOST_A_DAY = 24
-"""The most fires of a cron expression on one day for which fires can move."""
+"""The maximum number of fires of a cron expression on one day for which fires can move."""
 
 _DAY = timedelta(days=1)
 _SPAN = timedelta(days=FARTHEST + 2)

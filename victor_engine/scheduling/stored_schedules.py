@@ -224,7 +224,7 @@ def first_fire(timing: Timing, after: datetime) -> int | None:
 
 
 MOST_DECIDED = 1000
-"""The most fires with an outcome that `next_open` passes over."""
+"""The maximum number of fires with an outcome that `next_open` passes over."""
 
 
 def next_open(source: ids.Source, row: ScheduleRow, after: datetime) -> Nominal | None:

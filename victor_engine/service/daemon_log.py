@@ -26,10 +26,10 @@ from victor_engine.work.invokers.capture import is_captured
 PRODUCT = "victor_engine"
 
 MOST_FIELDS = 20
-"""The most fields of the data of an event in one line."""
+"""The maximum number of fields of the data of an event in one line."""
 
 LONGEST_VALUE = 500
-"""The most characters of the value of a field."""
+"""The maximum number of characters of the value of a field."""
 
 _events = logging.getLogger(f"{PRODUCT}.events")
 _messages = logging.getLogger(f"{PRODUCT}.daemon")

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from victor_engine.engine import Engine
 
 MOST_WORKFLOWS = 200
-"""The most workflows with series of their own while the engine runs. The others share the label `other`."""
+"""The maximum number of workflows with series of their own while the engine runs. The others share the label `other`."""
 
 OTHER = "other"
 
@@ -42,7 +42,7 @@ FRESH_SECONDS = 1.0
 """The age up to which the series are not read again."""
 
 PAGE = 2_000
-"""The most rows that are read in one snapshot."""
+"""The maximum number of rows that are read in one snapshot."""
 
 RUN_BUCKETS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3_600, 14_400, 86_400)
 LATE_BUCKETS = (0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 3_600)

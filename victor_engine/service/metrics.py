@@ -40,7 +40,7 @@ REQUEST_SECONDS = 10.0
 """Seconds after which the connection of a client is closed."""
 
 MOST_CLIENTS = 8
-"""The most clients at a time. Further ones are disconnected."""
+"""The maximum number of clients at a time. Further ones are disconnected."""
 
 
 class _Handler(WSGIRequestHandler):

@@ -39,13 +39,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PAGE = 2_000
-"""The most events that are read in one snapshot."""
+"""The maximum number of events that are read in one snapshot."""
 
 MOST_SPANS = 10_000
-"""The most attempts of one run with spans."""
+"""The maximum number of attempts of one run with spans."""
 
 BATCH = 500
-"""The most spans that are exported at once."""
+"""The maximum number of spans that are exported at once."""
 
 LONGEST_MESSAGE = 500
 

@@ -40,7 +40,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 MAX_GROUP = 512
-"""The most transitions in one transaction. It bounds the time for which the first waits for the last."""
+"""The maximum number of transitions in one transaction. It bounds the time for which the first waits for the last."""
 
 
 class Store:

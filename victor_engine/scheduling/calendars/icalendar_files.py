@@ -29,7 +29,7 @@ _MARGIN = timedelta(days=2)
 _TIMES = ("DTSTART", "DTEND", "DURATION", "RECURRENCE-ID", "RRULE", "RDATE", "EXDATE")
 
 _DEEPEST = 10
-"""The most levels of nested components. An alarm in an event in a calendar has three."""
+"""The maximum number of levels of nested components. An alarm in an event in a calendar has three."""
 
 INSTALL = "pip install 'victor-tui[calendars]'"
 

@@ -20,7 +20,7 @@ from victor_engine.scheduling.cron import CronSchedule
 from victor_engine.scheduling.timezones import get_zone
 
 MAX_BYTES = 10_000_000
-"""The most bytes of a calendar file; a larger file is refused."""
+"""The maximum number of bytes of a calendar file; a larger file is refused."""
 
 SUFFIXES = (".yaml", ".yml", ".ics")
 KEYS = ("timezone", "dates", "ranges", "weekly", "recurring", "description")

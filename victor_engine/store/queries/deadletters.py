@@ -11,7 +11,7 @@ from victor_engine.errors import NotFoundError
 from victor_engine.store.queries.conversions import error_info
 
 MAX_CAUSES = 1000
-"""The most causes in one answer. It bounds the answer if each message is different."""
+"""The maximum number of causes in one answer. It bounds the answer if each message is different."""
 
 
 def dead_letters(

@@ -18,7 +18,7 @@ from victor_engine.store.queries.conversions import instant, left, marks
 from victor_engine.store.runs import LIVE
 
 _AT_ONCE = 500
-"""The most runs of one statement."""
+"""The maximum number of runs of one statement."""
 
 
 class Doing(Struct):

@@ -259,7 +259,7 @@ def _result(
 
 
 CHILDREN = 200
-"""The most child runs that are shown with a run, newest first."""
+"""The maximum number of child runs that are shown with a run, newest first."""
 
 
 def _children(
@@ -304,7 +304,7 @@ class Around(NamedTuple):
 
 
 ITEMS = 200
-"""The most attempts of items of maps that are shown with a run, the newest."""
+"""The maximum number of attempts of items of maps that are shown with a run, the newest."""
 
 
 def attempts(connection: sqlite3.Connection, run_key: int) -> tuple[AttemptInfo, ...]:

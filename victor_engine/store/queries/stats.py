@@ -23,7 +23,7 @@ from victor_engine.store.queries.run_filters import conditions, walks
 from victor_engine.store.queries.typical_durations import percentile
 
 LOOK_BACK = 20_000
-"""The most runs of one statistic."""
+"""The maximum number of runs of one statistic."""
 WALKED = 100_000
 """The newest runs among which those are looked for that no index leads to."""
 MOST_BUCKETS = 500
