@@ -34,6 +34,17 @@ for owner in (VictorApp, RunsScreen, SchedulesScreen):
 found["problems"] = [each.partition(" (")[0] for each in keymap_problems()]
 print(json.dumps({str(name): keys for name, keys in found.items()}))
 """
+VISITOR = """
+import sys
+from textual.app import App
+from victor_tui.serving import console
+def run(app):
+    found = app._bindings.key_to_bindings.values()
+    print(*[each.key for bindings in found for each in bindings if each.id == "app.versions"])
+App.run = run
+sys.exit(console.main([]))
+"""
+"""The program of the console of a visitor, which prints a key of the application instead of drawing it."""
 WRONG = [
     ("runs.cancel: X", None),
     ("app.copy: Y, ctrl+y\n", None),
@@ -81,6 +92,16 @@ def test_the_keys_of_the_file_are_those_of_the_classes() -> None:
     assert keys["schedules.resume"] == ["p"], "an action with the same key keeps it"
     assert keys["runs.pause"] == ["p"]
     assert keys["problems"] == [f"{path}:2:1: conflict: c is already the key of app.copy"]
+
+
+def test_a_console_in_a_browser_has_the_keys_of_the_file() -> None:
+    path = keymap_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("app.versions: Q\n")
+    ended = subprocess.run(
+        [sys.executable, "-c", VISITOR], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert ended.stdout.split() == ["Q"]
 
 
 def test_the_terminal_decides_how_a_text_is_copied() -> None:

@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from victor_engine.api import Port
 from victor_engine.identity import current_actor, local_actor
 from victor_engine.service.connect import open_console
+from victor_tui.keymap import keymap_path, read_keymap
+from victor_tui.keys import use_keymap
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the console for the driver of a browser, and return its exit code."""
+    use_keymap(read_keymap(keymap_path()))
     from victor_tui.app import VictorApp
 
     parser = argparse.ArgumentParser()
