@@ -303,21 +303,21 @@ def test_another_text_is_not_the_number_of_an_event(text: str) -> None:
 
 def test_the_limits_of_a_token() -> None:
     clock = [0.0]
-    limited = rate.Limited("ci", 2, lambda: clock[0])
+    usage = rate.TokenUsage("ci", 2, lambda: clock[0])
     for _ in range(4):
-        limited.count()
+        usage.count()
     with pytest.raises(problems.HttpError) as caught:
-        limited.count()
+        usage.count()
     assert (caught.value.status, caught.value.headers) == (429, {"Retry-After": "1"})
     clock[0] += 0.5
-    limited.count()
+    usage.count()
     with ExitStack() as streams:
         for _ in range(rate.STREAMS):
-            streams.enter_context(limited.active("streams"))
-        assert not limited.idle
-        with pytest.raises(problems.HttpError), limited.active("streams"):
+            streams.enter_context(usage.active("streams"))
+        assert not usage.idle
+        with pytest.raises(problems.HttpError), usage.active("streams"):
             pass
-    assert limited.idle
+    assert usage.idle
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:1", "127.9.9.9:8470", "[::1]:80"])

@@ -42,6 +42,11 @@ def test_tokens_and_webhooks_are_added_listed_and_revoked(
     text = shown.out.strip()
     assert text.startswith("victor_")
     assert "token:ci is operator on runs" in shown.err
+    assert "The token above is not shown again" in shown.err
+    assert api("hook", "add", "pull", "deploy") == 0
+    assert "The secret above is not shown again" in capsys.readouterr().err
+    assert api("token", "revoke", "pull") == 0
+    capsys.readouterr()
     assert api("hook", "add", "push", "deploy", "--json") == 0
     secret = json.loads(capsys.readouterr().out)["secret"]
     assert api("token", "list", "--json") == 0

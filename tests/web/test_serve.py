@@ -124,6 +124,8 @@ async def test_pages_of_other_hosts_and_origins_are_refused(visitor: aiohttp.Cli
     for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Origin": "null"}):
         for path in ("/", "/ws", "/static/js/textual.js"):
             assert (await visitor.get(path, headers=headers)).status == 403
+    refused = await visitor.get("/", headers={"Origin": "http://evil.example"})
+    assert "from a page of another server and was refused. Open the address" in await refused.text()
     with pytest.raises(aiohttp.WSServerHandshakeError):
         await visitor.ws_connect("/ws", headers={"Origin": "http://localhost:1"})
     token = {"Authorization": f"Bearer {TOKEN}"}
@@ -140,6 +142,7 @@ async def test_the_number_of_consoles_is_limited(
     monkeypatch.setattr(server, "VISITORS", 0)
     answer = await visitor.get("/ws", headers={"Authorization": f"Bearer {TOKEN}"})
     assert answer.status == 503
+    assert "0 consoles are open, which is the maximum. Close one" in await answer.text()
 
 
 @pytest.mark.process

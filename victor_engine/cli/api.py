@@ -97,7 +97,9 @@ def add(
         print_json({**_described(added), "token": text})
         return
     print_line(text)
-    print_note(f"token:{name} {_rights(added)}, until {local(added.expires)}. It is not shown again")
+    print_note(
+        f"token:{name} {_rights(added)}, until {local(added.expires)}. The token above is not shown again"
+    )
 
 
 @token.command("list")
@@ -161,7 +163,7 @@ def add_hook(
         return
     print_line(secret)
     print_note(
-        f"POST /v1/hooks/{name} starts {workflow}, until {local(added.expires)}. It is not shown again"
+        f"POST /v1/hooks/{name} starts {workflow}, until {local(added.expires)}. The secret above is not shown again"
     )
 
 

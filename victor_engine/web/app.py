@@ -34,7 +34,7 @@ from victor_engine.web import events, hooks, openapi, problems
 from victor_engine.web.bodies import Bodies
 from victor_engine.web.engines import Engines
 from victor_engine.web.problems import HttpError
-from victor_engine.web.rate import Limited
+from victor_engine.web.rate import TokenUsage
 from victor_engine.web.tokens import Token, TokenFile
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Api:
         self._engines = engines
         self._rate = rate
         self._now = now
-        self._limited: dict[str, Limited] = {}
+        self._usages: dict[str, TokenUsage] = {}
         self.bodies = Bodies(protocol.MAX_REQUEST, 4 * protocol.MAX_REQUEST)
         # Those of webhooks are read before the sender is known, so they do not take the memory of the others.
         self._hook_bodies = Bodies(hooks.BODY_BYTES, 16 * hooks.BODY_BYTES)
@@ -71,11 +71,11 @@ class Api:
 
         async def handle(request: Request) -> Response:
             token = self._authenticated(request)
-            limited = self._limits_of(token)
-            limited.count()
+            usage = self._usage_of(token)
+            usage.count()
             if request.url.query:
                 raise UsageError(f"{method.name} takes its arguments as a JSON object in the body")
-            with limited.active("calls"):
+            with usage.active("calls"):
                 result = await self._call(request, token, method)
             if method.kind == "action":
                 log.info(
@@ -88,8 +88,8 @@ class Api:
     async def subscribe(self, request: Request) -> Response:
         """Return the stream of events."""
         token = self._authenticated(request)
-        limited = self._limits_of(token)
-        limited.count()
+        usage = self._usage_of(token)
+        usage.count()
         if unknown := set(request.query_params) - {"after"}:
             raise UsageError(f"subscribe has no parameter {sorted(unknown)[0][:40]!r}; it has: after")
         after = events.resume_after(request.headers.get("last-event-id"), request.query_params.get("after"))
@@ -97,7 +97,7 @@ class Api:
             return Response(headers=_HEADERS, media_type="text/event-stream")
         stack = AsyncExitStack()
         try:
-            stack.enter_context(limited.active("streams"))
+            stack.enter_context(usage.active("streams"))
             client = await stack.enter_async_context(self._engines.client(token))
             if after is None:
                 after = (await client.engine()).last_event
@@ -112,14 +112,14 @@ class Api:
         token = self._tokens.find_hook(request.path_params["name"])
         if token is None or token.hook is None:
             raise hooks.refused()
-        signed = hooks.signed_by(request.headers)
+        signed = hooks.signed_headers(request.headers)
         async with self._hook_bodies.read(request) as body:
             hooks.verify(token.hook.secret, signed, body, self._now())
             self._check_expiry(token)
-            limited = self._limits_of(token)
-            limited.count()
+            usage = self._usage_of(token)
+            usage.count()
             inputs = hooks.inputs_of(body)
-        with limited.active("calls"):
+        with usage.active("calls"):
             async with self._engine(token, "start_run") as client:
                 run = await hooks.start(client, token.hook, signed.key, inputs)
         log.info("token:%s hook %s", token.name, run.id)
@@ -172,12 +172,12 @@ class Api:
         if not self._tokens.has(token) or not token.valid_at(self._now()):
             raise PermissionDeniedError(f"token:{token.name} was revoked or has expired")
 
-    def _limits_of(self, token: Token) -> Limited:
-        found = self._limited.get(token.digest)
+    def _usage_of(self, token: Token) -> TokenUsage:
+        found = self._usages.get(token.digest)
         if found is None:
-            if len(self._limited) >= MOST_LIMITED:
-                self._limited = {key: each for key, each in self._limited.items() if not each.idle}
-            found = self._limited[token.digest] = Limited(token.name, self._rate, time.monotonic)
+            if len(self._usages) >= MOST_LIMITED:
+                self._usages = {key: each for key, each in self._usages.items() if not each.idle}
+            found = self._usages[token.digest] = TokenUsage(token.name, self._rate, time.monotonic)
         return found
 
 

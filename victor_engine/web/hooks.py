@@ -44,7 +44,7 @@ def signature(secret: str, timestamp: str, key: str, body: bytes) -> str:
     return "v1=" + hmac.new(secret.encode(), text, hashlib.sha256).hexdigest()
 
 
-def signed_by(headers: Mapping[str, str]) -> Signed:
+def signed_headers(headers: Mapping[str, str]) -> Signed:
     """Return the headers of a signed request. Raise HttpError 401 if one is missing or malformed."""
     found = Signed(
         headers.get("victor-timestamp", ""),

@@ -46,17 +46,17 @@ def document() -> bytes:
     """Return the OpenAPI document as JSON."""
     methods = protocol.methods()
     types = [each for method in methods.values() for each in (method.parameters, method.result)]
-    shapes, components = msgspec.json.schema_components([*types, EventInfo], ref_template=_TEMPLATE)
+    (*shapes, event), components = msgspec.json.schema_components([*types, EventInfo], ref_template=_TEMPLATE)
     paths: dict[str, Any] = {}
     for (name, declared), parameters, result in zip(
-        port.methods().items(), shapes[0::2], shapes[1::2], strict=False
+        port.methods().items(), shapes[0::2], shapes[1::2], strict=True
     ):
         needed = any(field.required for field in msgspec.structs.fields(methods[name].parameters))
         body = {"required": needed, "content": {"application/json": {"schema": parameters}}}
         content = {"application/json": {"schema": result}}
         paths[path_of(declared)] = {"post": {**_operation(declared, content), "requestBody": body}}
     subscribe = port.declared()["subscribe"]
-    paths[path_of(subscribe)] = {"get": {**_operation(subscribe, _stream(shapes[-1])), "parameters": _RESUME}}
+    paths[path_of(subscribe)] = {"get": {**_operation(subscribe, _stream(event)), "parameters": _RESUME}}
     paths[HOOKS] = {"post": _HOOK}
     found = {
         "openapi": "3.1.0",

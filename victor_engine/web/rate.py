@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 from victor_engine.errors import UsageError
 from victor_engine.web.problems import HttpError
@@ -17,7 +18,7 @@ STREAMS = 8
 """Concurrent streams of events of one token."""
 
 
-class Limited:
+class TokenUsage:
     """The use of the limits by one token. `now` returns a monotonic time, and `per_second` the calls in a second."""
 
     def __init__(self, name: str, per_second: float, now: Callable[[], float]) -> None:
@@ -45,7 +46,7 @@ class Limited:
         self._allowance -= 1
 
     @contextmanager
-    def active(self, kind: str) -> Iterator[None]:
+    def active(self, kind: Literal["calls", "streams"]) -> Iterator[None]:
         """Count a call or a stream while the block runs. Raise HttpError 429 if that is one too many."""
         most = STREAMS if kind == "streams" else CALLS
         if self._active[kind] >= most:

@@ -61,8 +61,8 @@ def _serve(given: argparse.Namespace) -> None:
         file=sys.stderr,
         flush=True,
     )
-    words = server.console_words(given.workspace, given.state)
-    server.serve(bound, server.ConsoleServer(words, Sessions(token, time.monotonic)))
+    command = server.console_command(given.workspace, given.state)
+    server.serve(bound, server.ConsoleServer(command, Sessions(token, time.monotonic)))
 
 
 def loopback(listen: str) -> tuple[str, int]:

@@ -47,7 +47,10 @@ HEADERS = {
 }
 
 _LEFT_OUT = ("VISUAL", "EDITOR", "SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY", "NO_COLOR")
-"""Variables that the console of a visitor does not get: it starts no editor on the server, and has no SSH session."""
+"""Variables that the console of a visitor does not get.
+
+It starts no editor on the server, has no SSH session, and draws for a browser: NO_COLOR is for the terminal of the server.
+"""
 
 
 def console_environ(environ: Mapping[str, str], width: int, height: int) -> dict[str, str]:
@@ -64,10 +67,10 @@ def console_environ(environ: Mapping[str, str], width: int, height: int) -> dict
     }
 
 
-class Console(AppService):
+class VisitorConsole(AppService):
     """The console of one visitor: a process, and the messages between it and the browser."""
 
-    def __init__(self, words: Sequence[str], websocket: web.WebSocketResponse) -> None:
+    def __init__(self, command: Sequence[str], websocket: web.WebSocketResponse) -> None:
         async def close() -> None:
             await websocket.close()
 
@@ -78,11 +81,11 @@ class Console(AppService):
             close=close,
             download_manager=DownloadManager(),
         )
-        self._words = words
+        self._command = command
 
     async def _open_app_process(self, width: int = 80, height: int = 24) -> asyncio.subprocess.Process:
         self._process = await asyncio.create_subprocess_exec(
-            *self._words,
+            *self._command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -101,7 +104,7 @@ class Console(AppService):
                 await self.remote_close()
 
     async def stop(self) -> None:
-        """End the process: on request, or after `END_SECONDS` without it."""
+        """Ask the process to end, and kill it after `END_SECONDS`."""
         task, process = self._task, self._process
         if task is None or process is None:
             return
@@ -119,10 +122,10 @@ class Console(AppService):
 
 
 class ConsoleServer:
-    """The routes of the server. `words` is the command of the console."""
+    """The routes of the server. `command` is the command of the console."""
 
-    def __init__(self, words: Sequence[str], sessions: Sessions) -> None:
-        self._words = words
+    def __init__(self, command: Sequence[str], sessions: Sessions) -> None:
+        self._command = command
         self._sessions = sessions
         self._visitors = 0
 
@@ -151,7 +154,10 @@ class ConsoleServer:
             )
         origin = request.headers.get("Origin")
         if origin is not None and not is_same_origin(origin, request.host):
-            raise web.HTTPForbidden(text="The page of another server sent this request.\n")
+            raise web.HTTPForbidden(
+                text="This request came from a page of another server and was refused. Open the address that "
+                "victor-tui serve printed.\n"
+            )
         return await handler(request)
 
     def _admitted(self, request: web.Request) -> bool:
@@ -182,10 +188,12 @@ class ConsoleServer:
         if not self._admitted(request) or ("Origin" not in request.headers and not self._has_token(request)):
             raise web.HTTPUnauthorized(text="Open the address that victor-tui serve printed.\n")
         if self._visitors >= VISITORS:
-            raise web.HTTPServiceUnavailable(text=f"{VISITORS} consoles are open, which is the maximum.\n")
+            raise web.HTTPServiceUnavailable(
+                text=f"{VISITORS} consoles are open, which is the maximum. Close one, and open this page again.\n"
+            )
         self._visitors += 1
         websocket = web.WebSocketResponse(heartbeat=15, max_msg_size=MESSAGE_BYTES)
-        console = Console(self._words, websocket)
+        console = VisitorConsole(self._command, websocket)
         try:
             await websocket.prepare(request)
             await console.start(_size(request, "width", 80), _size(request, "height", 24))
@@ -198,7 +206,7 @@ class ConsoleServer:
         return websocket
 
 
-async def _pass_on(websocket: web.WebSocketResponse, console: Console) -> None:
+async def _pass_on(websocket: web.WebSocketResponse, console: VisitorConsole) -> None:
     """Pass the messages of a browser on to a console. Messages of another form end the connection."""
     async for message in websocket:
         if message.type != WSMsgType.TEXT:
@@ -234,7 +242,7 @@ async def _set_headers(request: web.Request, response: web.StreamResponse) -> No
     response.headers.update(HEADERS)
 
 
-def console_words(workspace: str | None, state: str | None) -> list[str]:
+def console_command(workspace: str | None, state: str | None) -> list[str]:
     """Return the command of the console of a visitor."""
     words = [sys.executable, "-m", "victor_tui.serving.console"]
     for option, value in (("--workspace", workspace), ("--state", state)):
