@@ -120,19 +120,30 @@ async def test_messages_cover_nothing_and_are_listed(world: World) -> None:
         assert all(f"Message {number}" in listed for number in range(3))
 
 
-async def test_ctrl_s_migrates_what_the_dry_run_showed(world: World) -> None:
+async def test_ctrl_s_migrates_what_the_dry_run_showed_and_nothing_else(world: World) -> None:
     app = console(world)
     async with app.run_test(size=(80, 24)) as pilot:
-        dialog = MigrateDialog("data_pipeline", "1.0.0", "2.0.0")
+        dialog = MigrateDialog("data_pipeline", "1.1.0", "2.0.0")
         app.push_screen(dialog)
-        await until(
-            pilot,
-            lambda: dialog.is_mounted and "Planning" not in str(dialog.query_one("#runs", Static).visual),
-        )
-        enabled = not dialog.query_one("#move", Button).disabled
-        dialog.query_one("#run", Input).focus()
+
+        def shown(part: str) -> str:
+            return str(dialog.query_one(part, Static).visual)
+
+        async def planned(label: str) -> None:
+            button = dialog.query_one("#move", Button)
+            await until(pilot, lambda: str(button.label).startswith(label) and not button.disabled)
+
+        await until(pilot, lambda: dialog.is_mounted)
+        await planned("Migrate 3 runs")
+        await pilot.press("x")  # the id of no run
+        await until(pilot, lambda: "run 'x' does not exist" in shown("#runs"))
         await pilot.press("ctrl+s")
-        if enabled:
-            await until(pilot, lambda: [call for call in world.calls if call[0] == "migrate_runs"])
-        else:
-            assert "Nothing to migrate yet" in str(dialog.query_one("#error", Static).visual)
+        assert shown("#error") == "Nothing to migrate yet: the lines above say why."
+        await pilot.press("backspace")
+        await planned("Migrate 3 runs")
+        assert "migrate_runs" not in world.names()
+        assert isinstance(app.focused, Input)
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "3 runs migrated" in shown("#runs"))
+    moved = [await world.run(world.run_ids[f"moving-{number}"]) for number in range(3)]
+    assert [each.run.version for each in moved] == ["2.0.0"] * 3
