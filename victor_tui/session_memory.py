@@ -1,4 +1,5 @@
-"""The memory of a console between two sessions: the screen, and the filter and the order of each screen.
+"""The memory of a console between two sessions: the screen, the filter and the order of each screen, and the things
+that were opened from the palette.
 
 There is one file for each workspace in `victor/console` below `$XDG_STATE_HOME` or `~/.local/state`, which only its
 user can read. A file that cannot be used is reported and ignored.
@@ -27,7 +28,10 @@ _MODES = frozenset(mode for mode, _, _ in SCREENS)
 
 
 class Remembered(Struct, frozen=True):
-    """The state of one console. `views` has the view of each screen that was shown."""
+    """The state of one console. `views` has the view of each screen that was shown.
+
+    `recent` has the things that were opened from the palette, with their titles, the newest first.
+    """
 
     workspace: str
     screen: str = "schedules"
