@@ -6,7 +6,7 @@ import pytest
 
 from tests.write_roles import PAGE, page
 from victor_engine.api.port import declared
-from victor_engine.api.roles import Role, refusal, shown_roles, with_included
+from victor_engine.api.roles import Role, granting_users, refusal, shown_roles, with_included
 
 
 def test_the_page_of_roles_is_generated_from_the_port() -> None:
@@ -42,6 +42,10 @@ def test_each_action_needs_more_than_viewer() -> None:
 )
 def test_roles_as_text(granted: list[Role], text: str) -> None:
     assert shown_roles(with_included(granted)) == text
+
+
+def test_root_and_the_user_of_the_engine_grant_roles() -> None:
+    assert [granting_users(user) for user in ("", "root", "ana")] == ["root", "root", "root or ana"]
 
 
 def test_a_refusal_names_the_method_the_role_and_the_remedy() -> None:

@@ -11,7 +11,15 @@ from types import MappingProxyType
 
 from textual.app import App
 
-from victor_engine.api import CallerInfo, RequestInfo, Role, needed_role, shown_roles
+from victor_engine.api import (
+    CallerInfo,
+    EngineInfo,
+    RequestInfo,
+    Role,
+    granting_users,
+    needed_role,
+    shown_roles,
+)
 
 METHODS: Mapping[str, str] = MappingProxyType({
     "app.reload": "reload",
@@ -57,10 +65,16 @@ METHODS: Mapping[str, str] = MappingProxyType({
 
 
 class Access:
-    """The roles of the current user. `caller` returns the last answer of the engine; None before the first."""
+    """The roles of the current user.
 
-    def __init__(self, caller: Callable[[], CallerInfo | None]) -> None:
+    `caller` and `engine` return the last answers of the engine; None before the first.
+    """
+
+    def __init__(
+        self, caller: Callable[[], CallerInfo | None], engine: Callable[[], EngineInfo | None]
+    ) -> None:
         self._caller = caller
+        self._engine = engine
 
     @property
     def limited(self) -> bool:
@@ -92,7 +106,9 @@ class Access:
         caller, needed = self._caller(), needed_role(method)
         if caller is None or needed is None or needed in caller.roles:
             return None
-        return f"This needs the role {needed}; {caller.user} has {shown_roles(caller.roles)}. Ask root for a role."
+        engine = self._engine()
+        ask = granting_users("" if engine is None else engine.engine_user)
+        return f"This needs the role {needed}; {caller.user} has {shown_roles(caller.roles)}. Ask {ask} for a role."
 
 
 def _asked(request: object) -> bool:

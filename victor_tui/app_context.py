@@ -141,7 +141,9 @@ class Console(KeyQueueApp[str]):
         self.lost_at = self.clock.now()
         """The time until which the data of the screens was current, while the engine is unreachable."""
         self.feed = Feed(connect, self.post_message, interval=interval)
-        self.access = Access(lambda: self.feed.snapshots.get("caller"))
+        self.access = Access(
+            lambda: self.feed.snapshots.get("caller"), lambda: self.feed.snapshots.get("engine")
+        )
         self.session = Session(lambda: self.clock.now())
         """The messages and actions of this console, and the visited screens."""
         self.answers = Answers(self)

@@ -98,7 +98,7 @@ async def serving(
     (home / ".victor" / "scheduler.yaml").write_text(permissions)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setattr("victor_engine.service.server.peer_of", lambda _: Peer(1, UIDS[users.peer], 61000))
-    for module in ("service.identity", "service.server", "service.guard"):
+    for module in ("engine.core", "service.identity", "service.server", "service.guard"):
         monkeypatch.setattr(f"victor_engine.{module}.user_name", lambda uid: NAMES.get(uid, "owner"))
     monkeypatch.setattr("victor_engine.people.roles.unix_groups", users.of)
     monkeypatch.setattr("victor_engine.people.roles.exists", lambda assignee, roles: True)

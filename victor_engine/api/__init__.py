@@ -94,7 +94,7 @@ from victor_engine.api.request_text import (
     value_text,
     way_text,
 )
-from victor_engine.api.roles import Role, shown_roles
+from victor_engine.api.roles import Role, granting_users, shown_roles
 from victor_engine.api.run_text import cause_text, handler_failures, handler_text, rate_text
 from victor_engine.api.runs import (
     AttemptInfo,
@@ -349,6 +349,7 @@ __all__ = [
     "cause_text",
     "counted_text",
     "first_line",
+    "granting_users",
     "handler_failures",
     "handler_text",
     "held_text",

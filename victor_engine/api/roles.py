@@ -48,6 +48,11 @@ def shown_roles(roles: Collection[Role]) -> str:
     return " and ".join(left) or "no role"
 
 
+def granting_users(engine_user: str) -> str:
+    """Return the users who can grant roles on the engine of a user: `root`, or `root or ana`."""
+    return "root" if engine_user in ("", "root") else f"root or {engine_user}"
+
+
 def refusal(method: str, needed: Role, user: str, roles: Collection[Role], ask: str = "root") -> str:
     """Return the message that refuses a call. `ask` is the user who can grant roles."""
     return f"permission denied: {method} needs the role {needed}; {user} has {shown_roles(roles)}. Ask {ask} for a role"

@@ -12,7 +12,7 @@ import msgspec
 
 from victor_engine.api import Actor, EngineInfo, EventInfo, Port, QueueInfo, RequestInfo, RequestQuery
 from victor_engine.api.port import PortMethod, declared
-from victor_engine.api.roles import Role, refusal
+from victor_engine.api.roles import Role, granting_users, refusal
 from victor_engine.clock import Clock
 from victor_engine.errors import PermissionDeniedError, VictorError
 from victor_engine.identity import acting_as, current_actor, user_name
@@ -216,8 +216,7 @@ def _check_grant(actor: Actor, method: PortMethod) -> None:
 
 def _owner() -> str:
     """Return the users who can grant roles."""
-    own = user_name(os.geteuid())
-    return "root" if own == "root" else f"root or {own}"
+    return granting_users(user_name(os.geteuid()))
 
 
 def _without_content(info: EngineInfo) -> EngineInfo:
