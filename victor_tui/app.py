@@ -327,8 +327,10 @@ class VictorApp(Console):
         """Disable keys that leave the screen or open another dialog while a dialog is open."""
         if action == "start_engine" and not (self.lost and self._may_start):
             return False
+        if action == "everywhere" and parameters == ("copy",):
+            return True  # a value of a dialog can be copied too
         blocked = action in ("show", "answer", "leave", "reload", "drain", "everywhere", "start_engine")
-        return not (blocked and self.screen.is_modal) or parameters == ("copy",)
+        return not (blocked and self.screen.is_modal)
 
     @property
     def _may_start(self) -> bool:

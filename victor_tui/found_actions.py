@@ -34,7 +34,7 @@ class FoundAction:
     allowed: Callable[[Found], bool] = lambda found: True
 
 
-async def _shown(console: Console, attribute: str, is_it: Callable[[Any], bool]) -> bool:
+async def _shown(console: Console, found: Found, attribute: str, is_it: Callable[[Any], bool]) -> bool:
     """Wait until the attribute of the current screen is the thing. Return False after `WAIT_SECONDS`."""
     screen = console.screen
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -48,27 +48,29 @@ async def _shown(console: Console, attribute: str, is_it: Callable[[Any], bool])
         await asyncio.wait_for(done, WAIT_SECONDS)
     except TimeoutError:
         console.notify(
-            "The list does not show it yet: try again in a moment.", severity="warning", markup=False
+            f"The {_named(found)} is not loaded yet. Try again in a moment.", severity="warning", markup=False
         )
         return False
     return True
 
 
-async def _key(console: Console, action: str) -> None:
+async def _key(console: Console, found: Found, action: str, command: str) -> None:
     """Run the action of a key on the current screen, or report that the state does not permit it."""
     screen = console.screen
-    name, _, argument = action.partition("(")
-    if screen.check_action(name, (argument.strip("')"),)) is False:
-        console.notify(f"{argument.strip(chr(39) + ')')}: not possible in the current state.", markup=False)
+    if screen.check_action(action, (command,)) is False:
+        console.notify(
+            f"The {_named(found)} cannot be changed now: {command} does not apply to its state. w explains the state.",
+            markup=False,
+        )
         return
-    await console.run_action(action, screen)
+    await console.run_action(f"{action}('{command}')", screen)
 
 
 def _on_schedule(command: str) -> Act:
     async def act(console: Console, found: Found) -> None:
         console.navigator.show_schedule(found.id)
-        if await _shown(console, "current", lambda row: getattr(row, "id", None) == found.id):
-            await _key(console, f"schedule('{command}')")
+        if await _shown(console, found, "current", lambda row: getattr(row, "id", None) == found.id):
+            await _key(console, found, "schedule", command)
 
     return act
 
@@ -76,8 +78,8 @@ def _on_schedule(command: str) -> Act:
 def _on_run(command: str) -> Act:
     async def act(console: Console, found: Found) -> None:
         console.navigator.open_run(found.id)
-        if await _shown(console, "detail", lambda detail: detail is not None):
-            await _key(console, f"run_command('{command}')")
+        if await _shown(console, found, "detail", lambda detail: detail is not None):
+            await _key(console, found, "run_command", command)
 
     return act
 
@@ -86,8 +88,8 @@ def _on_version(command: str) -> Act:
     async def act(console: Console, found: Found) -> None:
         console.navigator.show_version(found.workflow, found.id)
         wanted = (found.workflow, found.id)
-        if await _shown(console, "current", lambda row: getattr(row, "id", None) == wanted):
-            await _key(console, f"version('{command}')")
+        if await _shown(console, found, "current", lambda row: getattr(row, "id", None) == wanted):
+            await _key(console, found, "version", command)
 
     return act
 
@@ -212,7 +214,12 @@ async def take(console: Console, found: Found, action: FoundAction) -> None:
 
 
 def described(found: Found) -> str:
+    """Return the kind, the title, the id and the state of a thing on one line."""
+    state = f" · {found.detail}" if found.detail else ""
+    return clean(f"{_named(found)}{state}")
+
+
+def _named(found: Found) -> str:
     """Return the kind, the title and the id of a thing on one line."""
     title = found.title if found.kind in ("workflow", "version") else f"{found.title} {found.id}"
-    state = f" · {found.detail}" if found.detail else ""
-    return clean(f"{found.kind} {title}{state}")
+    return clean(f"{found.kind} {title}")

@@ -15,7 +15,9 @@ from tests.tui.test_keys import said
 from tests.tui.world import World
 from victor_engine.api import Found
 from victor_engine.api.roles import Role
+from victor_tui import found_actions
 from victor_tui.command_words import as_filter, complete_argument
+from victor_tui.found_actions import actions_on, take
 from victor_tui.found_commands import listed, parse
 from victor_tui.recent_things import RecentThings
 from victor_tui.widgets.filter_bar import FilterBar
@@ -135,6 +137,27 @@ async def test_an_action_without_its_role_is_shown_with_the_role(world: World) -
         await go(pilot)
         await pick(pilot, "trigger nightly", "Trigger · schedule nightly_backup")
         await until(pilot, lambda: any("needs the role operator" in each for each in said(app)))
+        assert world.names() == []
+
+
+async def test_an_action_on_a_thing_that_changed_meanwhile_names_the_thing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The palette can show a state that is old, or a thing that was removed since."""
+    monkeypatch.setattr(found_actions, "WAIT_SECONDS", 0.2)
+    run = world.run_ids["failed"]
+    old = Found("run", run, "deploy", "deploy", "running")
+    removed = Found("schedule", "none", "deploy", "deploy")
+    app: Any = console(world)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await go(pilot)
+        await take(app, removed, next(each for each in actions_on(removed) if each.name == "Pause"))
+        assert said(app)[0] == "The schedule deploy none is not loaded yet. Try again in a moment."
+        monkeypatch.setattr(found_actions, "WAIT_SECONDS", 20)
+        await take(app, old, next(each for each in actions_on(old) if each.name == "Pause"))
+        assert said(app)[0] == (
+            f"The run deploy {run} cannot be changed now: pause does not apply to its state. w explains the state."
+        )
         assert world.names() == []
 
 

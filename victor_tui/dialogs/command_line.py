@@ -24,7 +24,8 @@ from victor_tui.widgets.filter_bar import FilterBar
 
 _SHOWN = 8
 """Maximum number of completions that are shown."""
-_FILTERED = {mode: title for mode, title, _ in SCREENS}
+_FILTERED = tuple(mode for mode, _, _ in SCREENS)
+"""The screens that a command shows, with a filter."""
 
 
 class CommandLine(SendingDialog[None]):
