@@ -27,7 +27,7 @@ def way(size: int, environ: Mapping[str, str]) -> Way:
     """Return how to copy a text of `size` bytes."""
     if environ.get("TMUX"):
         return "tmux"
-    if size > MAX_OSC_52 or _WITHOUT.match(environ.get("TERM", "")):
+    if size > MAX_OSC_52 or _has_no_clipboard(environ):
         return "file"
     return "osc52"
 
@@ -48,11 +48,22 @@ async def copy(app: App[str], text: str, environ: Mapping[str, str]) -> str:
         return ""
     keep_copied(app, text)
     path = clipboard_path(environ)
+    reason = (
+        "this terminal has no clipboard"
+        if _has_no_clipboard(environ)
+        else "it is too long for this terminal's clipboard"
+    )
     try:
         await asyncio.to_thread(_write, path, text)
     except OSError as error:
-        return f" This terminal has no clipboard, and {path} cannot be written: {error.strerror}."
-    return f" This terminal has no clipboard for it: it is in {path}."
+        return (
+            f" The text is not in a clipboard, because {reason}. {path} cannot be written: {error.strerror}."
+        )
+    return f" The text is in {path}, because {reason}."
+
+
+def _has_no_clipboard(environ: Mapping[str, str]) -> bool:
+    return _WITHOUT.match(environ.get("TERM", "")) is not None
 
 
 async def _to_tmux(text: str) -> bool:

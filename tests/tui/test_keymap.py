@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.app import App
 
 from tests.tui.conftest import console, until
 from tests.tui.test_console import go
@@ -111,6 +113,21 @@ def test_the_terminal_decides_how_a_text_is_copied() -> None:
     assert way(100_000, {"TERM": "xterm"}) == "file"
 
 
+async def test_a_text_that_is_too_long_for_the_terminal_gets_a_file(tmp_path: Path) -> None:
+    from victor_tui.clipboard import clipboard_path, copy
+
+    environ = {"TERM": "xterm", "XDG_STATE_HOME": str(tmp_path)}
+    path, text = clipboard_path(environ), "x" * 100_000
+    why = "because it is too long for this terminal's clipboard."
+    assert await copy(App(), text, environ) == f" The text is in {path}, {why}"
+    assert path.read_text() == text
+    path.unlink()
+    path.mkdir()
+    assert await copy(App(), text, environ) == (
+        f" The text is not in a clipboard, {why} {path} cannot be written: Is a directory."
+    )
+
+
 async def test_a_terminal_without_a_clipboard_gets_a_file(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,7 +141,8 @@ async def test_a_terminal_without_a_clipboard_gets_a_file(
         await until(pilot, lambda: app.screen.current is not None)
         await go(pilot, "c", "c", "c")
         await until(pilot, lambda: clipboard_path().exists())
-        await until(pilot, lambda: f"it is in {clipboard_path()}" in said(app)[0])
+        where = f"The text is in {clipboard_path()}, because this terminal has no clipboard."
+        await until(pilot, lambda: where in said(app)[0])
         assert clipboard_path().read_text() == f"victor scheduler explain {app.screen.current.id}"
         await go(pilot, "ctrl+z")
         assert "q hands the engine to a daemon" in said(app)[0]
