@@ -120,13 +120,18 @@ def state_words() -> tuple[str, ...]:
 
 
 def look_for(theme_name: str) -> Look:
-    """Return the theme of a name. The themes of Textual get the roles of the dark, light or 16-colour theme."""
+    """Return the theme of a name, or the dark theme for an unknown name.
+
+    The themes of Textual get the roles of the dark, light or 16-colour theme.
+    """
     if (found := _looks.get(theme_name)) is not None:
         return found
-    other = BUILTIN_THEMES.get(theme_name)
-    if other is None or theme_name.startswith("ansi"):
-        return ANSI if theme_name.startswith("ansi") else DARK
-    return DARK if other.dark else LIGHT
+    builtin = BUILTIN_THEMES.get(theme_name)
+    if builtin is None:
+        return DARK
+    if builtin.ansi:
+        return ANSI
+    return DARK if builtin.dark else LIGHT
 
 
 def palette_for(theme_name: str) -> Palette:

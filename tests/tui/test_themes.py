@@ -19,10 +19,10 @@ from tests.tui.world import World
 from victor_engine.config.layers import CONSOLE_THEMES
 from victor_engine.errors import ConfigError
 from victor_tui.theme import look_for, run_mark, show_glyphs
-from victor_tui.themes.catalog import ANSI, BUILT_IN, COLOUR_BLIND, SHORT_NAMES
+from victor_tui.themes.catalog import ANSI, BUILT_IN, COLOUR_BLIND, DARK, LIGHT, MONO, OWN, SHORT_NAMES
 from victor_tui.themes.choice import remembered, remembered_path
 from victor_tui.themes.contrast import TEXT_CONTRAST, contrast, too_faint
-from victor_tui.themes.own_file import OWN, own_path, read_own
+from victor_tui.themes.own_file import own_path, read_own
 from victor_tui.themes.roles import ROLE_NAMES, STATE_TONES, Look
 
 ANSI_NAMES = ["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"]
@@ -99,6 +99,26 @@ def test_the_file_of_the_user_changes_some_roles_and_glyphs() -> None:
     assert warnings == []
     assert (look.roles.muted, look.roles.text) == ("#333333", look_for("victor-light").roles.text)
     assert look.glyphs == {"failed": "X", "approval": "!"}
+
+
+def test_the_theme_without_colours_can_be_a_base() -> None:
+    look, _ = read_own(own("base: mono\nglyphs: {failed: X}\n"))
+    assert (look.name, look.reverse, look.roles) == (OWN, True, MONO.roles)
+
+
+@pytest.mark.parametrize(
+    ("name", "look"),
+    [
+        ("victor-ansi", ANSI),
+        ("ansi-light", ANSI),
+        ("textual-light", LIGHT),
+        ("dracula", DARK),
+        ("unknown", DARK),
+        ("ansi-unknown", DARK),
+    ],
+)
+def test_every_name_has_the_roles_of_a_theme(name: str, look: Look) -> None:
+    assert look_for(name) is look
 
 
 def test_colours_that_are_hard_to_read_are_named() -> None:
@@ -229,6 +249,8 @@ async def test_the_theme_is_chosen_remembered_and_reported(world: World, monkeyp
         await go(pilot, "2", "colon", *"theme own", "enter")
         assert f"{path}:1:10: 7 is not a colour" in str(app.screen.query_one("#error").content)
         assert app.theme == "victor-light"
+        await go(pilot, "escape", "colon", *"theme foo", "enter")
+        assert "The theme foo does not exist. Themes: " in str(app.screen.query_one("#error").content)
         await go(pilot, "escape")
         own("base: high-contrast\nglyphs: {failed: X}\n")
         await go(pilot, "colon", *"theme own", "enter")

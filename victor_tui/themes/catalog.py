@@ -162,4 +162,6 @@ MONO = Look(
 """The theme without colours, for `NO_COLOR`."""
 BUILT_IN = (DARK, LIGHT, HIGH_CONTRAST, COLOUR_BLIND, ANSI)
 """The themes that users can choose."""
+OWN = "own"
+"""The name of the user's theme."""
 SHORT_NAMES = {look.name.removeprefix("victor-"): look.name for look in (*BUILT_IN, MONO)}

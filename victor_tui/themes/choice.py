@@ -16,11 +16,10 @@ from victor_tui.config import theme_name
 from victor_tui.text import clean
 from victor_tui.textual_compat import remove_colours
 from victor_tui.theme import look_for, register, show_glyphs
-from victor_tui.themes.catalog import BUILT_IN, DARK, MONO, SHORT_NAMES
+from victor_tui.themes.catalog import BUILT_IN, DARK, MONO, OWN, SHORT_NAMES
 from victor_tui.themes.roles import own_variables
 from victor_tui.user_files import UserFileError, read_json, replace_json, user_directory
 
-OWN = "own"
 AUTO = "auto"
 
 
@@ -86,7 +85,7 @@ class ThemeChoice:
         if self._app.no_color:
             return "NO_COLOR is set, so the console shows no colours. Unset it and start the console again."
         if name not in self.names and name not in SHORT_NAMES.values():
-            return f"Themes: {', '.join(self.names)}."
+            return self._unknown(name)
         if not self._use(name):
             problem, self._problem = self._problem, ""
             return problem
@@ -96,6 +95,9 @@ class ThemeChoice:
         except UserFileError as error:
             return f"The theme is not remembered: {error}."
         return ""
+
+    def _unknown(self, name: str) -> str:
+        return f"The theme {name} does not exist. Themes: {', '.join(self.names)}."
 
     def configure(self, name: str) -> None:
         """Show the theme of the configuration, unless another choice has priority."""
@@ -110,7 +112,7 @@ class ThemeChoice:
             return False
         name = SHORT_NAMES.get(name, name)
         if name not in app.available_themes:
-            self._problem = f"The theme {name} does not exist. Themes: {', '.join(self.names)}."
+            self._problem = self._unknown(name)
             return False
         app.theme = name
         return True

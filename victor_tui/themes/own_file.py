@@ -15,13 +15,11 @@ from textual.color import Color, ColorParseError
 
 from victor_engine.config import Source, did_you_mean, read_yaml
 from victor_tui.theme import look_for, state_words
-from victor_tui.themes.catalog import SHORT_NAMES
+from victor_tui.themes.catalog import OWN, SHORT_NAMES
 from victor_tui.themes.contrast import too_faint
 from victor_tui.themes.roles import ROLE_NAMES, Look
 from victor_tui.user_files import user_directory
 
-OWN = "own"
-"""The name of the user's theme."""
 _KEYS = ("base", "colors", "glyphs")
 
 
