@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from victor_engine.text import shortened
+
 MAX_DEPTH = 100
 """The maximum nesting of untrusted JSON: more could exhaust the stack of recursive code."""
 
@@ -38,6 +40,11 @@ def dumps(value: Any) -> bytes:
 def dumps_text(value: Any) -> str:
     """Return compact JSON as text; see `dumps`."""
     return _encoder.encode(value).decode()
+
+
+def short_text(value: Any, limit: int) -> str:
+    """Return compact JSON of at most `limit` characters, for a message."""
+    return shortened(dumps_text(value), limit)
 
 
 def loads(data: bytes | str) -> Any:

@@ -67,11 +67,16 @@ def plain(text: str) -> str:
     return text
 
 
+def shortened(text: str, limit: int) -> str:
+    """Return at most `limit` characters of a text. An ellipsis stands for the rest."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
 def one_line(text: str, limit: int = 500) -> str:
     """Return `text` on one line of at most `limit` characters, for a cell of a table."""
     # The rest cannot be shown, even if a part of the text is colour codes, which are removed.
     line = plain(text[: 4 * limit + 4].rstrip("\n")).replace("\n", "⏎").replace("\t", " ")
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    return shortened(line, limit)
 
 
 def json_safe(text: str) -> str:

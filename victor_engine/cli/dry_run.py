@@ -12,6 +12,7 @@ import click
 from victor_engine.cli.output import print_json, print_line, print_note
 from victor_engine.clock import SystemClock
 from victor_engine.errors import NodeError, NotFoundError, UsageError
+from victor_engine.text import shortened
 
 if TYPE_CHECKING:
     from victor_engine.config import Config
@@ -196,5 +197,4 @@ def _line(step: DryStep) -> str:
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return shortened(json.dumps(value, ensure_ascii=False), _SHOWN)

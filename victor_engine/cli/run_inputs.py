@@ -53,9 +53,9 @@ def with_inputs(
 
 def _short(value: Any) -> str:
     from victor_engine import jsonio
+    from victor_engine.text import shortened
 
-    text = value if isinstance(value, str) else jsonio.dumps_text(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return shortened(value if isinstance(value, str) else jsonio.dumps_text(value), _SHOWN)
 
 
 __all__ = ["input_lines", "inputs_of", "with_inputs"]

@@ -32,13 +32,19 @@ def skipped(node: Node, when: str, state: Mapping[str, Any], value: Any) -> Done
         )
     if value:
         return None
-    read = [f"{name} is {_short(state[name])}" for name in sorted(names_read(when)) if name in state]
+    read = [
+        f"{name} is {jsonio.short_text(state[name], _SHOWN)}"
+        for name in sorted(names_read(when))
+        if name in state
+    ]
     because = f" ({', '.join(read)})" if read else ""
     successors = node.next
     if isinstance(node, HITLNode | WaitNode | SubWorkflowNode) and node.outcomes:
         target = node.outcomes.get(SKIPPED, node.outcomes.get("default"))
         successors = (target,) if target is not None else ()
-    return Done(Patch(), successors, branch=f"{SKIPPED}: {when} is {_short(value)}{because}")
+    return Done(
+        Patch(), successors, branch=f"{SKIPPED}: {when} is {jsonio.short_text(value, _SHOWN)}{because}"
+    )
 
 
 def failure_of(node: FailNode, state: Mapping[str, Any], warn: Callable[..., None]) -> ErrorInfo:
@@ -47,8 +53,3 @@ def failure_of(node: FailNode, state: Mapping[str, Any], warn: Callable[..., Non
     for name in rendered.missing:
         warn(node.id, f"the message names {{{name}}}, which is not in the state", key=name)
     return ErrorInfo(type=node.error_type, message=rendered.text, node_id=node.id)
-
-
-def _short(value: Any) -> str:
-    text = jsonio.dumps_text(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -37,6 +37,9 @@ from victor_engine.work.calls import NodeCall, RunIdentity
 
 Warn = Callable[..., None]
 
+_SHOWN = 80
+"""The maximum number of characters of a value in a message."""
+
 
 def error_info(error: VictorError, node_id: str) -> ErrorInfo:
     """Return the stored form of a failure. Lone surrogates, which cannot be stored, are escaped."""
@@ -180,16 +183,11 @@ def choose_branch(
         )
     keys = ", ".join(repr(branch.key) for branch in node.branches) or "none"
     raise NodeError(
-        f"{node.id}: {node.condition} is {_short(value)}, and no branch matches it (the branches are {keys}); "
-        "add a branch for it or a default",
+        f"{node.id}: {node.condition} is {jsonio.short_text(value, _SHOWN)}, and no branch matches it (the branches "
+        f"are {keys}); add a branch for it or a default",
         error_type="NoBranchError",
         retryable=False,
     )
-
-
-def _short(value: Any) -> str:
-    text = jsonio.dumps_text(value)
-    return text if len(text) <= 80 else text[:77] + "…"
 
 
 OUTCOME_ALIASES = {

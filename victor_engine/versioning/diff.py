@@ -8,6 +8,7 @@ from typing import Any
 
 from victor_engine import jsonio
 from victor_engine.api import DefinitionDiff, DefinitionInfo, DiffLine
+from victor_engine.text import shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,7 @@ class Change:
 
 def _short(value: Any) -> str:
     text = value if isinstance(value, str) else jsonio.dumps_text(value)
-    text = " ".join(text.split())
-    return text if len(text) <= 60 else text[:57] + "…"
+    return shortened(" ".join(text.split()), 60)
 
 
 def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
