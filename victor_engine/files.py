@@ -1,10 +1,15 @@
-"""The reader of files with untrusted names: regular files of limited size inside an allowed directory."""
+"""Files that are read within limits, and files that are replaced in one step.
+
+A file with an untrusted name is read only if it is a regular file of limited size inside an allowed directory.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import stat
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 LARGEST = 2_000_000
@@ -41,6 +46,25 @@ def read_text_bounded(path: Path | str, *, largest: int = LARGEST, within: Path 
     """Return the text (UTF-8) of a regular file with `\\n` at the ends of its lines; see `read_bounded`."""
     text = read_bounded(path, largest=largest, within=within).decode("utf-8")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def replace_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Replace a file in one step, so that a reader or a crash never sees a part of it. Raise OSError.
+
+    After an error the old file is unchanged, and no other file is left.
+    """
+    descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(beside)
+        raise
 
 
 def text_digest(text: str) -> str:

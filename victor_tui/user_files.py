@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+
+from victor_engine.files import replace_file
 
 T = TypeVar("T")
 
@@ -63,15 +64,6 @@ def replace_json(path: Path, value: object) -> None:
     text = msgspec.json.format(msgspec.json.encode(value), indent=2)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")  # mode 0600
-        try:
-            with os.fdopen(number, "wb") as file:
-                file.write(text + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
+        replace_file(path, text + b"\n")
     except OSError as error:
         raise UserFileError(f"{path}: cannot write it: {error.strerror}; nothing was changed") from None

@@ -18,6 +18,7 @@ import pytest
 from tests.engine.support import ME, workspace
 from tests.service.test_permissions import PERMISSIONS, Served, serving
 from tests.write_errors import errors
+from victor_engine.addresses import is_loopback, listening_socket
 from victor_engine.api import port
 from victor_engine.api.roles import Role
 from victor_engine.errors import (
@@ -235,7 +236,7 @@ async def test_a_client_that_does_not_finish_its_header_is_disconnected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "HEADER_SECONDS", 0.2)
-    bound = server.bind("127.0.0.1", 0)
+    bound = listening_socket("127.0.0.1", 0)
     paths = find(workspace(tmp_path, {"victor.yaml": ""}), tmp_path / "state")
     serve = server.serve(paths, bound, TokenFile(tmp_path / "tokens.json", paths.workspace), 10)
     task = asyncio.create_task(serve)
@@ -329,7 +330,7 @@ def test_the_server_listens_on_loopback(listen: str) -> None:
 def test_another_address_needs_the_configuration_of_the_administrator(listen: str) -> None:
     with pytest.raises(PermissionDeniedError, match="other machines can reach"):
         server.address(listen, "127.0.0.1:8470")
-    assert not server.is_loopback(server.address(listen, listen)[0])
+    assert not is_loopback(server.address(listen, listen)[0])
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from aiohttp import web
 from tests.engine.support import workspace
 from tests.web.browser import browser, chromium
 from tests.web.site import SECONDS, Site, open_site
+from victor_engine.addresses import listening_socket
 from victor_engine.errors import UsageError
 from victor_tui.serving import command, server
 from victor_tui.serving.sessions import LIFETIME, MOST, Sessions, is_loopback_host, is_same_origin
@@ -91,7 +92,7 @@ async def visitor(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[aiohttp.Clie
     served = server.ConsoleServer(ENDED, Sessions(TOKEN, lambda: 0.0))
     runner = web.AppRunner(served.application(), access_log=None)
     await runner.setup()
-    bound = command._bind("127.0.0.1", 0)
+    bound = listening_socket("127.0.0.1", 0)
     await web.SockSite(runner, bound).start()
     base = f"http://127.0.0.1:{bound.getsockname()[1]}"
     jar = aiohttp.CookieJar(unsafe=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import logging
-import socket
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -40,6 +39,7 @@ def api(ctx: click.Context, listen: str | None) -> None:
             raise UsageError(f"--listen has no effect on victor api {ctx.invoked_subcommand}; omit it")
         return
     _need_packages()
+    from victor_engine.addresses import address_text, is_loopback, listening_socket
     from victor_engine.config import load_config
     from victor_engine.web import serving
 
@@ -47,14 +47,16 @@ def api(ctx: click.Context, listen: str | None) -> None:
     config = load_config(paths.workspace).api
     host, number = serving.address(listen or config.listen, config.listen)
     asyncio.run(serving.check_engine(paths))
-    bound = serving.bind(host, number)
+    bound = listening_socket(host, number)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
-    if not serving.is_loopback(host):
+    if not is_loopback(host):
         print_note(
             "warning: other machines can reach this address, and the connection is not encrypted: tokens can be read "
             "on the network. Put a server that ends TLS in front of it"
         )
-    print_note(f"http://{_shown(bound)} serves {paths.workspace}; /openapi.json describes it")
+    print_note(
+        f"http://{address_text(*bound.getsockname()[:2])} serves {paths.workspace}; /openapi.json describes it"
+    )
     asyncio.run(serving.serve(paths, bound, _tokens(paths), config.rate))
 
 
@@ -203,11 +205,6 @@ def _described(each: Token) -> dict[str, object]:
 def _rights(each: Token) -> str:
     scopes = f" on {', '.join(each.grant.scopes)}" if each.grant.scopes else ""
     return f"is {each.grant.role}{scopes}" + (", may answer" if each.grant.may_answer else "")
-
-
-def _shown(bound: socket.socket) -> str:
-    host, number = bound.getsockname()[:2]
-    return f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
 
 
 def _need_packages() -> None:

@@ -1,5 +1,6 @@
 """The configuration: layers of settings, and the trusted workspaces."""
 
+from victor_engine.addresses import address_of
 from victor_engine.config.layers import load_config
 from victor_engine.config.model import (
     Binding,
@@ -16,7 +17,6 @@ from victor_engine.config.model import (
     SocketConfig,
     TrustConfig,
 )
-from victor_engine.config.security import address_of
 from victor_engine.config.trust_list import is_trusted, trust
 from victor_engine.config.yaml_locations import Source, did_you_mean, read_yaml
 

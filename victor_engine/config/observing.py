@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
-
+from victor_engine.addresses import is_loopback
 from victor_engine.config.setting_readers import Reader
 
 UNIX = "unix:"
@@ -17,7 +16,7 @@ _REMEDY = (
 def check_listen(reader: Reader) -> None:
     """Raise ConfigError if `listen` or `textfile` is not usable."""
     listen, textfile = reader.text("listen"), reader.text("textfile")
-    if listen and not (listen.startswith(f"{UNIX}/") or is_loopback(listen)):
+    if listen and not (listen.startswith(f"{UNIX}/") or _is_local(listen)):
         raise reader.fail(
             "listen", f"metrics.listen is {listen!r}, which is not an address of this machine alone", _REMEDY
         )
@@ -42,17 +41,12 @@ def check_receivers(reader: Reader) -> None:
         )
 
 
-def is_loopback(listen: str) -> bool:
+def _is_local(listen: str) -> bool:
     """Return whether an address is a loopback host and a port."""
     host, port = split_address(listen)
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
         return False
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return host == "localhost" or is_loopback(host)
 
 
 def split_address(listen: str) -> tuple[str, str]:
@@ -61,4 +55,4 @@ def split_address(listen: str) -> tuple[str, str]:
     return host.removeprefix("[").removesuffix("]"), port
 
 
-__all__ = ["UNIX", "check_listen", "check_receivers", "is_loopback", "split_address"]
+__all__ = ["UNIX", "check_listen", "check_receivers", "split_address"]

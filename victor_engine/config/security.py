@@ -6,7 +6,6 @@ engine. In any other layer such a setting has no effect, and a problem with its 
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import stat
@@ -17,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from victor_engine.addresses import address_of
 from victor_engine.api import ProblemInfo
 from victor_engine.config.model import (
     ApiConfig,
@@ -260,19 +260,6 @@ class TrustedLayers:
 
 
 _SECTIONS = frozenset(field.name for field in fields(Config))
-
-
-def address_of(text: str) -> tuple[str, int] | None:
-    """Return the address and the port of a text such as `127.0.0.1:8470` or `[::1]:8470`; None if it is neither."""
-    host, _, port = text.rpartition(":")
-    try:
-        found = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        return None
-    brackets = host.startswith("[") and host.endswith("]")
-    if brackets != (found.version == 6) or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-        return None
-    return str(found), int(port)
 
 
 def self_approval(sources: Sequence[Source], problems: list[ProblemInfo]) -> bool:

@@ -13,7 +13,6 @@ import json
 import os
 import pwd
 import stat
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from msgspec.structs import replace
 
 from victor_engine.config.content import Content
 from victor_engine.errors import ConfigError, PermissionDeniedError, UsageError
+from victor_engine.files import replace_file
 from victor_engine.identity import user_name
 from victor_engine.private import make_directory, open_file
 
@@ -288,15 +288,9 @@ def _write(path: Path, known: Mapping[str, TrustRecord], system: bool) -> None:
     for name, record in known.items():
         by_path = record == TrustRecord(record.owner)
         entries[name] = record.owner if by_path else msgspec.to_builtins(record)
+    text = json.dumps({"workspaces": entries}, indent=1, sort_keys=True)
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".trusted-")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:  # mkstemp created it with mode 0600
-            json.dump({"workspaces": entries}, file, indent=1, sort_keys=True)
-            file.flush()
-            if system:
-                os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-        os.replace(name, path)
+        replace_file(path, text.encode(), mode=0o644 if system else 0o600)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
 

@@ -11,7 +11,6 @@ import socket
 import socketserver
 import sqlite3
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -24,6 +23,7 @@ from victor_engine.config.model import MetricsConfig
 from victor_engine.config.observing import UNIX, split_address
 from victor_engine.engine import Engine
 from victor_engine.errors import VictorError
+from victor_engine.files import replace_file
 from victor_engine.service.followed import Followed
 
 if TYPE_CHECKING:
@@ -189,26 +189,12 @@ class MetricsService:
             self._refresh()
             if self._config.textfile is not None:
                 try:
-                    _replace(self._config.textfile, self._render())
+                    replace_file(self._config.textfile, self._render(), mode=0o644)  # each user can read it
                     self._writing.end()
                 except OSError as error:
                     self._writing.begin(f"the metrics cannot be written to {self._config.textfile}: {error}")
             if self._stopping.wait(TEXTFILE_SECONDS):
                 return
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Replace a file in one step, so that its reader never sees a part of it. Each user can read it."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            os.fchmod(file.fileno(), 0o644)
-        os.replace(name, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise
 
 
 def _open(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import os
 import signal
@@ -16,8 +15,8 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from victor_engine.config.security import address_of
-from victor_engine.errors import ConfigError, EngineUnavailableError, PermissionDeniedError, UsageError
+from victor_engine.addresses import address_of, is_loopback
+from victor_engine.errors import EngineUnavailableError, PermissionDeniedError, UsageError
 from victor_engine.identity import user_name
 from victor_engine.service import protocol
 from victor_engine.service.finding import attach, how_to_start
@@ -102,25 +101,6 @@ def address(listen: str, configured: str) -> tuple[str, int]:
             "/etc/victor/scheduler.yaml or ~/.victor/scheduler.yaml to permit it"
         )
     return found
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches an address."""
-    return ipaddress.ip_address(host).is_loopback
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Return the listening socket. Raise ConfigError if the address cannot be used."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((host, port))
-        bound.listen(128)
-    except OSError as error:
-        bound.close()
-        raise ConfigError(f"{host}:{port} cannot be used: {error.strerror or error}") from error
-    return bound
 
 
 async def check_engine(paths: Paths) -> None:

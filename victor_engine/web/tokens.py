@@ -11,7 +11,6 @@ import hashlib
 import os
 import secrets
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -22,6 +21,7 @@ from msgspec import Struct
 
 from victor_engine.api.roles import Role
 from victor_engine.errors import ConfigError, ConflictError, NotFoundError
+from victor_engine.files import replace_file
 from victor_engine.people.rights import Grant
 from victor_engine.private import make_directory, open_file
 from victor_engine.service.identity import TOKEN_NAME, check_token_name
@@ -189,11 +189,6 @@ class TokenFile:
     def _write(self, tokens: list[Token]) -> None:
         text = msgspec.json.format(msgspec.json.encode(_File(tuple(tokens))), indent=1)
         try:
-            handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=".tokens-")
-            with os.fdopen(handle, "wb") as file:  # mkstemp created it with mode 0600
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, self.path)
+            replace_file(self.path, text)
         except OSError as error:
             raise ConfigError(f"{self.path} cannot be written: {error.strerror or error}") from error

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from victor_engine.files import replace_file
 from victor_tui.user_files import user_directory
 
 MAX_BYTES = 2_000_000
@@ -59,19 +60,12 @@ class DraftFiles:
                 f"the draft is larger than {MAX_BYTES // 1_000_000} MB, and is kept in memory only"
             )
         path = self._path(draft.request)
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             os.makedirs(self.folder, mode=0o700, exist_ok=True)
             self._check_folder()
             if os.path.lexists(path):
                 self._check(path)
-            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-            with open(descriptor, "wb") as file:
-                os.fchmod(file.fileno(), 0o600)
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, path)
+            replace_file(path, text)
         except OSError as error:
             raise DraftError(
                 f"the draft is kept in memory only: {path}: {error.strerror or error}"

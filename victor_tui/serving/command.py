@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib.util
-import ipaddress
 import secrets
-import socket
 import sys
 import time
 from collections.abc import Sequence
 
-from victor_engine.config import address_of, load_config
+from victor_engine.addresses import address_of, address_text, is_loopback, listening_socket
+from victor_engine.config import load_config
 from victor_engine.errors import ConfigError, EngineUnavailableError, UsageError, VictorError
 from victor_engine.service.connect import find, open_console
 
@@ -52,11 +51,10 @@ def _serve(given: argparse.Namespace) -> None:
     paths = find(given.workspace, given.state)
     host, port = loopback(given.listen or load_config(paths.workspace).serve.listen)
     asyncio.run(_check_engine(given.workspace, given.state))
-    bound = _bind(host, port)
+    bound = listening_socket(host, port)
     token = secrets.token_urlsafe(32)
-    shown = f"[{host}]" if ":" in host else host
     print(
-        f"http://{shown}:{bound.getsockname()[1]}/#{token}\n"
+        f"http://{address_text(host, bound.getsockname()[1])}/#{token}\n"
         f"opens the console on {paths.workspace}. The address contains the token: it is as good as your password",
         file=sys.stderr,
         flush=True,
@@ -68,7 +66,7 @@ def _serve(given: argparse.Namespace) -> None:
 def loopback(listen: str) -> tuple[str, int]:
     """Return an address and a port. Raise UsageError unless only this machine can reach the address."""
     found = address_of(listen)
-    if found is None or not ipaddress.ip_address(found[0]).is_loopback:
+    if found is None or not is_loopback(found[0]):
         raise UsageError(
             f"{listen!r} is not a loopback address with a port, such as 127.0.0.1:8471. From another machine, use a "
             "tunnel: ssh -L 8471:127.0.0.1:8471 HOST"
@@ -85,15 +83,3 @@ async def _check_engine(workspace: str | None, state: str | None) -> None:
         message = error.message if "victor scheduler start" in error.message else f"{error.message}; {how}"
         raise EngineUnavailableError(message) from error
     await port.close()
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((host, port))
-        bound.listen(128)
-    except OSError as error:
-        bound.close()
-        raise ConfigError(f"{host}:{port} cannot be used: {error.strerror or error}; use --listen") from error
-    return bound
