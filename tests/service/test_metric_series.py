@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.engine.support import engine_on, until_end, workspace
+from tests.engine.support import engine_on, question, until_end, workspace
 from tests.engine.turns import LIMIT, turns
 
 pytest.importorskip("prometheus_client", reason="prometheus-client is not installed")
@@ -26,7 +26,7 @@ from victor_engine.service.metric_series import MetricSeries
 from victor_engine.service.metrics import MetricsService
 from victor_engine.store.queries import metrics as stored
 
-BROKEN = {"victor.yaml": "", "w.yaml": "workflows: {w: {nodes: [{id: a, type: fail, message: no}]}}"}
+ASKING = {"victor.yaml": "", "w.yaml": "workflows: {w: {nodes: [{id: a, type: hitl, hitl_type: approval}]}}"}
 NODES = 'nodes: [{id: a, type: transform, transform: "n = 1"}]'
 
 
@@ -102,15 +102,16 @@ async def test_the_end_of_a_run_that_was_retried_since_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(metric_series, "FRESH_SECONDS", 0.0)
-    async with engine_on(workspace(tmp_path, BROKEN)) as engine:
+    async with engine_on(workspace(tmp_path, ASKING)) as engine:
         series = MetricSeries(engine)
         await asyncio.to_thread(series.refresh)
         run = await engine.start_run("w")
+        await question(engine, run.id)
+        await engine.cancel_run(run.id)
         await until_end(engine, run.id)
-        await engine.drain()
-        await engine.retry_run(run.id)
+        await engine.retry_run(run.id)  # it asks again, so it does not end
         await asyncio.to_thread(series.refresh)
-        assert series.ended.labels("w", "failed")._value.get() == 1
+        assert series.ended.labels("w", "cancelled")._value.get() == 1
         assert series.durations.labels("w")._sum.get() > 0
 
 
