@@ -100,6 +100,45 @@ async def test_a_cancelled_run_executes_on_cancel_and_finally(tmp_path: Path) ->
         assert work.calls[2].inputs == {"status": "cancelled"}
 
 
+async def test_one_cancellation_does_not_interrupt_on_cancel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The task of the command reads the run again only after on_cancel has begun."""
+    begun, undoing, undone = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def hangs(_: NodeCall) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def undo(_: NodeCall) -> dict[str, Any]:
+        undoing.set()
+        await undone.wait()
+        return {}
+
+    work = Work(a=hangs, undo=undo)
+    async with Bench(tmp_path, work) as bench:
+        run = await bench.start(FLOW)
+        await begun.wait()
+        read, late = bench.store.read, 0
+
+        async def read_late(query: Any) -> Any:
+            nonlocal late
+            if asyncio.current_task() in bench.runtime.control.tasks:
+                late += 1
+                await undoing.wait()
+            return await read(query)
+
+        monkeypatch.setattr(bench.store, "read", read_late)
+        async with asyncio.timeout(20):
+            await bench.runtime.command(Cancel(run.id), ALICE)
+        undone.set()
+        assert await bench.end(run) == "cancelled"
+        assert late
+        assert nodes(work) == ["a", "undo", "unlock"]
+        interrupted = "SELECT node_id FROM events WHERE run_key = ? AND kind = 'node.interrupted'"
+        assert await bench.all(interrupted, run.key) == []
+
+
 @pytest.mark.parametrize("late", [False, True])
 async def test_a_second_cancellation_skips_the_handlers(tmp_path: Path, late: bool) -> None:
     """`late`: the second cancellation arrives while on_cancel is executed."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from victor_engine.api import Actor, EventInfo
+from victor_engine.domain.statuses import RunStatus
 from victor_engine.errors import VictorError
 from victor_engine.events import EventKind
 from victor_engine.graph_walk.stopwatch import committed, first_of
@@ -31,6 +33,7 @@ from victor_engine.runs.slots import ActiveRun, Slots
 from victor_engine.runs.transitions import RunRef
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.repositories import attempt_rows, run_rows
+from victor_engine.store.stored_ending import ending_from
 from victor_engine.work.migration_functions import Calls, MigrationFunctions
 from victor_engine.work.process import end_process_group
 
@@ -41,6 +44,16 @@ T = TypeVar("T")
 
 async def _ended(task: asyncio.Task[None]) -> None:
     await asyncio.wait({task})
+
+
+def _is_to_end(connection: sqlite3.Connection, ref: RunRef) -> bool:
+    """Return whether a cancelled run has not ended, and no handler of its end follows.
+
+    The run may have been about to pause when the cancellation was committed. While its handlers are executed, its
+    status is `cancelling` too.
+    """
+    row = run_rows.read(connection, ref.key)
+    return row.status == RunStatus.CANCELLING and not ending_from(row.ending).continues
 
 
 class Control:
@@ -140,8 +153,7 @@ class Control:
         if again or not already:
             live.interrupt()
         await asyncio.wait({live.task})
-        # The run may have been about to pause when the cancellation was committed.
-        if await self._store.read(lambda connection: run_rows.status_of(connection, ref.key) == "cancelling"):
+        if await self._store.read(lambda connection: _is_to_end(connection, ref)):
             await self.end_cancelled(ref, 0.0)
 
     async def end_cancelled(self, ref: RunRef, seconds: float) -> None:
