@@ -60,7 +60,7 @@ class Inputs:
         found = {
             name: f"is not an input. {did_you_mean(name, map(str, self.properties))}".rstrip()
             for name in state
-            if self._closed and name not in self.properties
+            if self.closed and name not in self.properties
         }
         known = {name: value for name, value in state.items() if name not in found}
         waived = frozenset(later)
@@ -89,7 +89,7 @@ class Inputs:
             )
 
     @property
-    def _closed(self) -> bool:
+    def closed(self) -> bool:
         """Whether an input that is not declared is an error."""
         return self.schema.get("additionalProperties") is False and "patternProperties" not in self.schema
 

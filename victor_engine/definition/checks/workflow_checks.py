@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from victor_engine.config.yaml_locations import did_you_mean
+from victor_engine.definition.checks.concurrency_checks import check_concurrency
 from victor_engine.definition.checks.declared_tests import check_tests
 from victor_engine.definition.checks.human_checks import check_hitl
 from victor_engine.definition.checks.input_checks import check_schedule_inputs
@@ -91,6 +92,7 @@ def check_workflow(
     check_secrets(definition, readers, problems)
     _check_schedule(definition, reader, problems)
     check_schedule_inputs(definition, reader, problems)
+    check_concurrency(definition, reader, problems)
 
 
 def _check_breaker(node: Node, reader: Reader, problems: Problems) -> None:
