@@ -43,6 +43,22 @@ def format_of(path: Path) -> Format:
     raise ExportError(f"{path.name}: the name must end with .jsonl or .csv")
 
 
+def check_new(path: Path) -> None:
+    """Raise ExportError if an export cannot create a file with this path."""
+    format_of(path)
+    if not os.path.isdir(path.parent):
+        raise ExportError(f"{path.parent} is not a directory; choose another directory, or create this one")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise ExportError(f"{path.parent}: you cannot create files there; choose another directory")
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ExportError(f"{path}: {error.strerror}; choose another name") from None
+    raise ExportError(f"{path} exists already; choose another name")
+
+
 async def run_pages(port: Port, query: RunQuery, keep: Callable[[RunInfo], bool]) -> Pages:
     """Yield the pages of runs that match a query, the newest first."""
     query = msgspec.structs.replace(query, limit=PAGE)

@@ -89,6 +89,15 @@ async def test_the_filtered_list_of_a_screen_is_exported(world: World, tmp_path:
         app.screen.query_one(Input).value = str(tmp_path / "failed.doc")
         await go(pilot, "ctrl+s")
         assert "must end with .jsonl or .csv" in str(app.screen.query_one("#error").content)
+        for place in (tmp_path / "absent", tmp_path / "failed.csv" / "below", tmp_path / ("long" * 100)):
+            app.screen.query_one(Input).value = str(place / "x.csv")
+            await go(pilot, "ctrl+s")
+            assert type(app.screen).__name__ == "ExportDialog", "the dialog stays, so it takes the next keys"
+            assert "is not a directory; choose another" in str(app.screen.query_one("#error").content)
+            assert app.screen.query_one(Input).value == str(place / "x.csv")
+        app.screen.query_one(Input).value = str(tmp_path / f"{'x' * 300}.csv")
+        await go(pilot, "ctrl+s")
+        assert "File name too long; choose another name" in str(app.screen.query_one("#error").content)
         app.screen.query_one(Input).value = str(path)
         await go(pilot, "ctrl+s")
         await until(pilot, lambda: f"rows to {path}" in said(app)[0])

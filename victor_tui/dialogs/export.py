@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from victor_tui.exports import (
     PAGE,
     ExportError,
     Pages,
+    check_new,
     event_pages,
     export,
-    format_of,
     listed,
     request_pages,
     run_pages,
@@ -92,11 +93,9 @@ class ExportDialog(SendingDialog[Path | None], Held[Path | None]):
         self.show_error("ctrl+s exports.", "$warning")
 
     def action_submit(self) -> None:
-        path = Path(self.query_one("#name", Input).value.strip()).expanduser()
+        path = Path(os.path.expanduser(self.query_one("#name", Input).value.strip()))
         try:
-            format_of(path)
-            if path.exists():
-                raise ExportError(f"{path} exists already; choose another name")
+            check_new(path)
         except ExportError as error:
             self.show_error(clean(error))
         else:
