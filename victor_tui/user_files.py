@@ -66,4 +66,4 @@ def replace_json(path: Path, value: object) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         replace_file(path, text + b"\n")
     except OSError as error:
-        raise UserFileError(f"{path}: cannot write it: {error.strerror}; nothing was changed") from None
+        raise UserFileError(f"{path}: cannot write it: {error.strerror}") from None

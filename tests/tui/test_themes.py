@@ -252,6 +252,16 @@ async def test_the_theme_is_chosen_remembered_and_reported(world: World, monkeyp
         await go(pilot, "escape", "colon", *"theme foo", "enter")
         assert "The theme foo does not exist. Themes: " in str(app.screen.query_one("#error").content)
         await go(pilot, "escape")
+        state = remembered_path().parent
+        state.parent.mkdir(parents=True, exist_ok=True)
+        state.write_text("not a directory")
+        await go(pilot, "colon", *"theme dark", "enter")
+        assert app.theme == "victor-dark"
+        told = app.session.told[0].text
+        assert told.startswith(f"dark is shown until you quit; it is not remembered: {remembered_path()}: ")
+        assert "nothing was changed" not in told
+        assert not app.screen.query("#error"), "the command line is closed"
+        state.unlink()
         own("base: high-contrast\nglyphs: {failed: X}\n")
         await go(pilot, "colon", *"theme own", "enter")
         assert (app.theme, remembered(), remembered_path().stat().st_mode & 0o777) == (OWN, OWN, 0o600)

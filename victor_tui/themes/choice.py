@@ -81,7 +81,7 @@ class ThemeChoice:
         return sorted(short.union(others))
 
     def choose(self, name: str) -> str:
-        """Show a theme and remember it. Return the reason if that is not possible."""
+        """Show a theme and remember it. Return the reason if it cannot be shown."""
         if self._app.no_color:
             return "NO_COLOR is set, so the console shows no colours. Unset it and start the console again."
         if name not in self.names and name not in SHORT_NAMES.values():
@@ -93,7 +93,8 @@ class ThemeChoice:
         try:
             replace_json(remembered_path(), name)
         except UserFileError as error:
-            return f"The theme is not remembered: {error}."
+            self._problem = f"{name} is shown until you quit; it is not remembered: {error}"
+            self._report()
         return ""
 
     def _unknown(self, name: str) -> str:
