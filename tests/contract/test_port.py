@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import victor_engine.service
-from tests.engine.support import ME, question, until_end, workspace
+from tests.engine.support import ME, question, trust, until_end, workspace
 from tests.engine.test_engine import GATE
 from victor_engine.api import (
     Actor,
@@ -45,6 +45,13 @@ from victor_engine.service.connect import find, open_engine
 from victor_engine.service.read_only import ReadOnlyPort, answer_or_refuse
 from victor_engine.versioning.catalog import VersionRemovedError
 
+MAPPED = """
+workflows:
+  mapped:
+    nodes:
+      - {id: each, type: map, over: $ctx.numbers, as: topic, node: one}
+      - {id: one, type: agent, role: writer, goal: "about {topic}"}
+"""
 PEOPLE = (ME.user, user_name(ME.uid))
 """The test's own user by the name that the embedded engine is given, and by the kernel's."""
 
@@ -392,6 +399,16 @@ async def test_the_grid_of_runs(view: Port, engine: Engine) -> None:
     assert (waiting.status, waiting.attempts, waiting.seconds) == ("waiting", 1, None)
     assert grid.runs[0].cells[asked.node_id].status in ("failed", "succeeded")
     assert [each.run.id for each in (await view.run_grid("gate", 1)).runs] == [second.id]
+    (engine.workspace_path / "workflows/mapped.yaml").write_text(MAPPED)
+    trust(engine.workspace_path)
+    await engine.reload()
+    mapped = await engine.start_run("mapped", state={"numbers": [1, 2, 3]})
+    await until_end(engine, mapped.id)
+    (only,) = (await view.run_grid("mapped")).runs
+    assert {node: (cell.status, cell.attempts) for node, cell in only.cells.items()} == {
+        "each": ("succeeded", 1),
+        "one": ("succeeded", 3),
+    }, "the node of the items of a map has one cell for all of them"
 
 
 async def test_queries(view: Port, engine: Engine) -> None:

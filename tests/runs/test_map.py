@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,33 @@ async def test_a_retry_executes_only_the_failed_items(tmp_path: Path) -> None:
         keys = [call.idempotency_key.split("/")[1] for call in probe.calls]
         assert keys == ["probe.a", "probe.b", "probe.c", "probe.c", "probe.d", "probe.e"]
         assert (await bench.state(run))["probes"] == [{"seen": name} for name in "abcde"]
+
+
+async def test_the_grid_shows_the_most_urgent_status_of_the_items(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each item the last attempt counts, and the number of attempts that are read has a limit."""
+    probe = Probe("c", "d")
+    async with Bench(tmp_path, MapWork(probe)) as bench:
+
+        async def grid() -> tuple[dict[str, tuple[str, int]], bool]:
+            found = await bench.store.read(lambda c: queries.run_grid(c, "w", 1, datetime.now(UTC)))
+            assert found.nodes == ("each", "probe", "last")
+            (only,) = found.runs
+            return {node: (cell.status, cell.attempts) for node, cell in only.cells.items()}, only.cut
+
+        run = await bench.start(
+            FLOW.replace("max_concurrent: 2", "max_concurrent: 1, tolerate: 1"), {"hosts": list("abcde")}
+        )
+        assert await bench.end(run) == "failed"
+        assert (await grid())[0]["probe"] == ("failed", 2)
+        probe.bad = {"d"}
+        await bench.runtime.command(Retry(run.id), ALICE)
+        assert await bench.end(run) == "succeeded"
+        cells, cut = await grid()
+        assert (cells["probe"], cells["last"], cut) == (("failed", 1), ("succeeded", 1), False)
+        monkeypatch.setattr(import_module("victor_engine.store.queries.run_grid"), "COUNTED", 3)
+        assert (await grid())[1]
 
 
 @pytest.mark.parametrize(

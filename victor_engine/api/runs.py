@@ -76,7 +76,10 @@ def run_seconds(run: RunInfo, now: datetime) -> float | None:
 
 
 class GridCell(Struct, frozen=True, omit_defaults=True):
-    """A node in one run of a grid: the status of its last attempt, and the number of its attempts."""
+    """A node in one run of a grid: the status of its last attempt, and the number of its attempts.
+
+    The node that a map executes has the most urgent status of its items, and the number of items that have it.
+    """
 
     status: NodeStatus
     attempts: int = 1

@@ -14,9 +14,20 @@ from victor_engine.store.queries.runs import runs
 from victor_engine.store.queries.typical_durations import Paces
 from victor_engine.store.state import EDIT, ITEM
 
+MAP = "map"
 MAX_RUNS = 100
 COUNTED = 1000
-"""The newest attempts of a run that are read. A run of a long loop or a large map has more."""
+"""The newest attempts of a run that are read, and of the items of its maps. A long loop or a large map has more."""
+URGENCY = (
+    NodeStatus.FAILED,
+    NodeStatus.INTERRUPTED,
+    NodeStatus.RETRYING,
+    NodeStatus.WAITING,
+    NodeStatus.RUNNING,
+    NodeStatus.CANCELLED,
+    NodeStatus.SUCCEEDED,
+)
+"""The statuses of items, the most urgent first: the node of the items shows the first that some of them have."""
 
 
 def run_grid(
@@ -37,7 +48,39 @@ def _grid_run(connection: sqlite3.Connection, run: RunInfo) -> GridRun:
         " WHERE run_key = (SELECT key FROM runs WHERE id = ?) AND node_type NOT IN (?, ?) ORDER BY id DESC LIMIT ?",
         (run.id, EDIT, ITEM, COUNTED + 1),
     ).fetchall()
-    return GridRun(run, _cells(rows[:COUNTED]), len(rows) > COUNTED)
+    cells = _cells(rows[:COUNTED])
+    items = _item_rows(connection, run) if any(row[1] == MAP for row in rows) else []
+    return GridRun(run, {**cells, **_item_cells(items[:COUNTED])}, max(len(rows), len(items)) > COUNTED)
+
+
+def _item_rows(
+    connection: sqlite3.Connection, run: RunInfo
+) -> list[tuple[str, str, int, str, int, int | None]]:
+    """Return the newest attempts of the items of the maps of a run, newest first."""
+    return connection.execute(
+        "SELECT node_id, parent, iteration, status, started_at, finished_at FROM attempts"
+        " WHERE run_key = (SELECT key FROM runs WHERE id = ?) AND node_type = ? ORDER BY id DESC LIMIT ?",
+        (run.id, ITEM, COUNTED + 1),
+    ).fetchall()
+
+
+def _item_cells(rows: Iterable[tuple[str, str, int, str, int, int | None]]) -> dict[str, GridCell]:
+    """Return the cells of the nodes that maps execute for their items, from attempts, newest first.
+
+    A cell has the most urgent status of the items of the newest visit, and the number of items that have it.
+    """
+    visits: dict[str, tuple[str, int]] = {}
+    seen: set[str] = set()
+    found: dict[str, dict[NodeStatus, GridCell]] = {}
+    for item, parent, iteration, status, start, end in rows:
+        node = item.partition(".")[0]
+        if item in seen or visits.setdefault(node, (parent, iteration)) != (parent, iteration):
+            continue
+        seen.add(item)
+        cells, shown = found.setdefault(node, {}), NodeStatus(status)
+        newest = cells.get(shown, GridCell(shown, 0, None if end is None else (end - start) / 1e6))
+        cells[shown] = GridCell(shown, newest.attempts + 1, newest.seconds)
+    return {node: cells[min(cells, key=URGENCY.index)] for node, cells in found.items()}
 
 
 def _cells(rows: Iterable[tuple[str, str, str, str | None, int, int | None]]) -> dict[str, GridCell]:
@@ -58,7 +101,7 @@ def _cells(rows: Iterable[tuple[str, str, str, str | None, int, int | None]]) ->
 def _nodes(connection: sqlite3.Connection, found: list[GridRun]) -> tuple[str, ...]:
     """Return the nodes of the graph of the newest run, then those that only other runs have.
 
-    The items of a map are not nodes of their own: the map has the result of all of them.
+    The items of a map are not nodes of their own: the node that the map executes has one cell for all of them.
     """
     if not found:
         return ()
