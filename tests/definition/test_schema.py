@@ -94,3 +94,27 @@ def test_the_schedule_block_has_the_keys_of_its_reader() -> None:
     from victor_engine.scheduling.declarations import KEYS
 
     assert set(SCHEDULE["properties"]) == KEYS
+
+
+@pytest.mark.parametrize(("most", "accepted"), [(10_000, True), (10_001, False), (10**22, False)])
+def test_the_reader_and_the_schema_limit_concurrency_alike(most: int, accepted: bool) -> None:
+    file = {
+        "workflows": {
+            "w": {
+                "concurrency": {"max": most},
+                "nodes": [{"id": "a", "type": "transform", "transform": "n = 1"}],
+            }
+        }
+    }
+    found = load_text(jsonio.dumps_text(file))
+    message = f"workflow 'w': concurrency: max must be at most 10000, not {most}"
+    assert [each.message for each in found.problems] == ([] if accepted else [message])
+    assert (errors(file) == []) is accepted
+
+
+def test_an_integer_that_the_store_cannot_keep_is_refused() -> None:
+    nodes = f"nodes: [{{id: a, type: hitl, prompt: Continue, required_approvals: {2**63}}}]"
+    found = load_text(f"workflows: {{w: {{{nodes}}}}}")
+    assert f"node 'a': required_approvals must be at most {2**63 - 1}, not {2**63}" in [
+        each.message for each in found.problems
+    ]

@@ -216,3 +216,19 @@ workflows:
     async with Bench(tmp_path, Work()) as bench:
         run = await bench.start(flow, {"customer": "acme", "depth": 1})
         assert await bench.end(run) == "succeeded"
+
+
+async def test_a_stored_limit_that_the_database_cannot_represent_ends_runs(tmp_path: Path) -> None:
+    """Earlier versions accepted such a limit."""
+    work = Held()
+    async with Bench(tmp_path, work) as bench:
+        await bench.define(FLOW.replace("MORE", "max: 1"))
+        huge = f"json_set(content, '$.concurrency.max', json('{10**22}'))"
+        await bench.store.write(lambda tx: tx.execute(f"UPDATE definitions SET content = {huge}"))
+        first, second = await start(bench, "1"), await start(bench, "2")
+        await began(work, "1", "2")
+        work.end("1")
+        assert await bench.end(first) == "succeeded"
+        async with asyncio.timeout(20):
+            await bench.runtime.command(Cancel(second.id), ALICE)
+        assert await bench.end(second) == "cancelled"

@@ -11,7 +11,7 @@ from typing import Any
 
 from victor_engine.definition import dialect_keys
 from victor_engine.definition.inputs import NAMES
-from victor_engine.definition.limits import BACKOFFS, ON_CONFLICT
+from victor_engine.definition.limits import BACKOFFS, MAX_RUNS_WITH_KEY, ON_CONFLICT
 from victor_engine.definition.model import (
     ERROR_STRATEGIES,
     FALLBACKS,
@@ -314,7 +314,7 @@ def dialect_schema() -> dict[str, Any]:
             "type": "object",
             "properties": {
                 "key": {"type": "string", "description": "A text such as $ctx.customer"},
-                "max": {"type": "integer", "minimum": 1},
+                "max": {"type": "integer", "minimum": 1, "maximum": MAX_RUNS_WITH_KEY},
                 "on_conflict": {"enum": list(ON_CONFLICT)},
             },
             "additionalProperties": False,

@@ -68,6 +68,9 @@ class CircuitBreaker:
 
 ON_CONFLICT = ("queue", "skip", "cancel_running")
 
+MAX_RUNS_WITH_KEY = 10_000
+"""The largest `max` of `concurrency`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concurrency:

@@ -9,12 +9,15 @@ from typing import Any
 from victor_engine.api import ProblemInfo
 from victor_engine.config.yaml_locations import did_you_mean, misspelling_of
 from victor_engine.definition.dialect_keys import BREAKER, CONCURRENCY, HINTS, REFUSED
-from victor_engine.definition.limits import ON_CONFLICT, CircuitBreaker, Concurrency
+from victor_engine.definition.limits import MAX_RUNS_WITH_KEY, ON_CONFLICT, CircuitBreaker, Concurrency
 from victor_engine.definition.yaml_document import Document, Path
 from victor_engine.durations import parse_duration
 
 YAML_BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 """The keys that YAML reads as booleans."""
+
+MAX_INTEGER = 2**63 - 1
+"""The largest integer that the store can keep."""
 
 
 class Problems:
@@ -172,8 +175,11 @@ class Reader:
             return default
         return value
 
-    def whole(self, key: str, default: int | None, least: int = 0) -> int | None:
-        """Return an integer of at least `least`, or `default` if the key is missing or invalid."""
+    def whole(self, key: str, default: int | None, least: int = 0, most: int = MAX_INTEGER) -> int | None:
+        """Return an integer of at least `least`, or `default` if the key is missing or invalid.
+
+        New content with more than `most` is refused.
+        """
         value = self.data.get(key)
         if value is None:
             return default
@@ -183,6 +189,12 @@ class Reader:
         if value < least:
             self.problems.error(self.place(key), f"{self.what}: {key} must be at least {least}, not {value}")
             return default
+        if value > most:
+            self.problems.refuse(
+                self.place(key),
+                f"{self.what}: {key} must be at most {most}, not {value}",
+                "Use a smaller number",
+            )
         return value
 
     def seconds(self, *keys: str, zero: bool = False) -> float | None:
@@ -273,7 +285,7 @@ class Reader:
         inner.unknown(CONCURRENCY, ())
         return Concurrency(
             key=inner.text("key"),
-            max=inner.whole("max", 1, least=1) or 1,
+            max=inner.whole("max", 1, least=1, most=MAX_RUNS_WITH_KEY) or 1,
             on_conflict=inner.one_of("on_conflict", ON_CONFLICT, "queue"),
         )
 

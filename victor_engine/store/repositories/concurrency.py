@@ -13,6 +13,9 @@ from victor_engine.store.transaction import Tx
 
 _REF = "SELECT key, id, workflow, definition_id, schedule_id FROM runs"
 
+_MAX_WAITING = 2**31
+"""More runs than can wait. A stored definition can have a limit that SQLite cannot represent."""
+
 
 class Key(Struct, frozen=True):
     """The concurrency key of a run, None before its first claim. `held`: it counts towards the limit."""
@@ -78,6 +81,6 @@ def next_waiting(source: Tx | sqlite3.Connection, run_key: int, most: int) -> li
         "SELECT w.key, w.priority, w.started_at IS NOT NULL FROM runs r JOIN runs w ON w.workflow = r.workflow"
         " AND w.concurrency = r.concurrency AND w.concurrency_held = 0 AND w.status = 'queued' AND w.key <> r.key"
         " WHERE r.key = ? ORDER BY w.priority DESC, w.key LIMIT ?",
-        (run_key, max(0, most)),
+        (run_key, min(max(0, most), _MAX_WAITING)),
     )
     return [Waiting(key, priority, bool(begun)) for key, priority, begun in rows]
