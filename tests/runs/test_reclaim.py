@@ -74,3 +74,25 @@ async def test_an_engine_that_stops_does_not_wait_for_it(
         async with asyncio.timeout(20):
             await bench.runtime.stop()
         assert await bench.status(run) == "queued"
+
+
+async def test_a_run_that_cannot_be_recovered_does_not_stop_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun = 0
+
+    async def hangs(_: Any) -> None:
+        nonlocal begun
+        begun += 1
+        await asyncio.Event().wait()
+
+    async with Bench(tmp_path, Work(a=hangs)) as bench:
+        bad, good = await bench.start(FLOW), await bench.start(FLOW)
+        async with asyncio.timeout(20):
+            while begun < 2:
+                await asyncio.sleep(0)
+        damage = "UPDATE runs SET status = 'cancelling', ending = '{' WHERE key = ?"
+        await bench.store.write(lambda tx: tx.execute(damage, (bad.key,)))
+    async with Bench(tmp_path, Work(a={"n": 1})) as bench:
+        assert await bench.end(good) == "succeeded"
+        assert f"run {bad.id} cannot be recovered" in caplog.text

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable
 
 from victor_engine.clock import Clock
-from victor_engine.errors import StoreError
+from victor_engine.errors import FencedError, StoreError
 from victor_engine.runs import transitions
 from victor_engine.runs.control import Control
 from victor_engine.runs.quarantine import Quarantine
@@ -72,14 +72,27 @@ class Recovery:
         if begun:
             await self._store.persist(mark)
         for each in unfinished:
-            if each.status == "cancelling" and not ending_from(each.ending).continues:
-                await self._control.end_cancelled(each.ref, 0.0)
-            elif each.status == "pausing":
-                continue
-            elif (suspect := self._quarantine.due(each.ref.key)) is not None:
-                await self._quarantine.hold(each.ref, suspect)
+            await self._take_up(each)
+
+    async def _take_up(self, run: Unfinished) -> None:
+        """End, quarantine or queue a run. An error of this run is reported, and does not stop the others."""
+        try:
+            if run.status == "cancelling" and not ending_from(run.ending).continues:
+                await self._control.end_cancelled(run.ref, 0.0)
+            elif run.status == "pausing":
+                return
+            elif (suspect := self._quarantine.due(run.ref.key)) is not None:
+                await self._quarantine.hold(run.ref, suspect)
             else:
-                self._enqueue(each.ref.key, each.priority, each.begun)
+                self._enqueue(run.ref.key, run.priority, run.begun)
+        except (StoreError, FencedError):
+            raise
+        except Exception:
+            log.exception(
+                "run %s cannot be recovered because of an internal error of the engine; the next start of the engine"
+                " tries it again",
+                run.ref.id,
+            )
 
     def reclaim_later(self, key: int, error: StoreError) -> None:
         """Recover a run after a pause, because the store has failed with `error`."""
