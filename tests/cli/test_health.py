@@ -90,3 +90,5 @@ def test_without_an_engine_the_check_ends_with_7(tmp_path: Path, capsys: pytest.
     assert victor(*words, "--max-request-age", "4h") == 2
     assert victor(*words, "--check", "--max-request-age", "soon") == 2
     assert "--max-request-age must be a duration" in capsys.readouterr().err
+    assert victor(*words, "--check", "--timeout", "nan") == 2
+    assert "--timeout must be a number of seconds from 0.1 to 60, not nan" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from datetime import timedelta
@@ -244,6 +245,8 @@ def status(
     ctx: click.Context, check: bool, max_request_age: str | None, timeout: float | None, as_json: bool
 ) -> None:
     """Show the engine and its current work. The exit code is 7 if no engine runs."""
+    if timeout is not None and math.isnan(timeout):  # a click.FloatRange lets it pass
+        raise UsageError("--timeout must be a number of seconds from 0.1 to 60, not nan")
     if check:
         from victor_engine.cli import health
         from victor_engine.cli.ask import duration
