@@ -56,6 +56,14 @@ def test_tokens_and_webhooks_are_added_listed_and_revoked(
     ci, push = json.loads(printed)
     assert (ci["name"], ci["role"], ci["scopes"], ci["may_answer"]) == ("ci", "operator", ["runs"], False)
     assert (push["name"], push["workflow"]) == ("push", "deploy")
+    capsys.readouterr()
+    assert api("token", "add", "six", "--may-answer", "--scope", "runs") == 2
+    assert (
+        "--may-answer has no effect without the scope people; add --scope people" in capsys.readouterr().err
+    )
+    for role, noted in (("viewer", True), ("approver", False), ("admin", False)):
+        assert api("token", "add", role, "--may-answer", "--role", role) == 0
+        assert ("answers only requests that name it as an assignee" in capsys.readouterr().err) is noted
     assert api("token", "add", "ci") == 5
     assert api("token", "add", "Upper") == 2
     assert api("token", "add", "long", "--expires", "400d") == 2

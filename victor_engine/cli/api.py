@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from victor_engine.api import port
-from victor_engine.api.roles import Role
+from victor_engine.api.roles import Role, with_included
 from victor_engine.cli.inbox_actions import json_option
 from victor_engine.cli.output import local, print_json, print_line, print_note, table
 from victor_engine.errors import ConfigError, UsageError
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from victor_engine.web.tokens import Token, TokenFile
 
 PARTS = sorted({method.part for method in port.declared().values()})
+ANSWERING = port.declared()["answer"].part
+"""The part of the port that answers requests."""
 LONGEST_DAYS = 366
 
 
@@ -90,6 +92,8 @@ def add(
     """
     from victor_engine.people.rights import Grant
 
+    if may_answer and scopes and ANSWERING not in scopes:
+        raise UsageError(f"--may-answer has no effect without the scope {ANSWERING}; add --scope {ANSWERING}")
     grant = Grant(Role(role), tuple(sorted(set(scopes))), may_answer)
     lifetime = _lifetime(expires)
     tokens = _tokens(_paths(ctx))
@@ -102,6 +106,11 @@ def add(
     print_note(
         f"token:{name} {_rights(added)}, until {local(added.expires)}. The token above is not shown again"
     )
+    if may_answer and Role.APPROVER not in with_included([grant.role]):
+        print_note(
+            f"token:{name} answers only requests that name it as an assignee; the role approver lets it answer requests "
+            f"without assignees: victor api token revoke {name}, then add it with --role approver"
+        )
 
 
 @token.command("list")
