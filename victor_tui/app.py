@@ -45,7 +45,8 @@ from victor_tui.feed import (
 from victor_tui.feed_readers import FeedDistributor
 from victor_tui.inbox.drafts import delete_decided
 from victor_tui.inbox.queue import Queue, QueueLoader
-from victor_tui.keys import SCREENS, bindings, keymap_problems
+from victor_tui.keymap_report import report_keymap
+from victor_tui.keys import SCREENS, bindings
 from victor_tui.navigation import ScreenNavigator
 from victor_tui.output_guard import ControlCharacterFilter
 from victor_tui.palette_providers import PROVIDERS
@@ -174,8 +175,7 @@ class VictorApp(Console):
         self.app_resume_signal.subscribe(
             self, lambda _: self.action_redraw()
         )  # the shell has cleared the screen
-        for problem in keymap_problems():
-            self.notify(clean(problem), title="Keymap", severity="warning", timeout=15, markup=False)
+        report_keymap(self)
         self.feed.keep("requests", QueueLoader())
         self.feed.keep("held", lambda port: port.requests(RequestQuery(statuses=("held",))))
         self.feed.keep("engine", lambda port: port.engine())

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from victor_tui.key_table import SCOPES, SCREENS, Key
 from victor_tui.keymap import Keymap
 
-__all__ = ["SCREENS", "bindings", "keymap_problems", "use_keymap"]
+__all__ = ["SCREENS", "bindings", "key_of", "keymap_problems", "use_keymap"]
 
 _used = Keymap({})
 
@@ -24,6 +24,11 @@ def use_keymap(keymap: Keymap) -> None:
 def keymap_problems() -> tuple[str, ...]:
     """Return the problems with the keymap of the user."""
     return _used.problems
+
+
+def key_of(id: str, key: str) -> str:
+    """Return the key that the user gave an action, or `key`."""
+    return _used.keys.get(id, key)
 
 
 def bindings(*scopes: str) -> list[BindingType]:

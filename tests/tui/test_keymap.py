@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 from textual.app import App
+from textual.widgets._toast import Toast
 
 from tests.tui.conftest import console, until
 from tests.tui.test_console import go
 from tests.tui.test_keys import said
 from tests.tui.world import World
+from victor_tui import keys
 from victor_tui.clipboard import way
 from victor_tui.keymap import keymap_path, parse_keymap
 
@@ -94,6 +96,22 @@ def test_the_keys_of_the_file_are_those_of_the_classes() -> None:
     assert keys["schedules.resume"] == ["p"], "an action with the same key keeps it"
     assert keys["runs.pause"] == ["p"]
     assert keys["problems"] == [f"{path}:2:1: conflict: c is already the key of app.copy"]
+
+
+async def test_many_problems_are_one_message_and_a_list(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "".join(f"no.{number}: X\n" for number in range(6))
+    monkeypatch.setattr(keys, "_used", parse_keymap(text, "f"))
+    app = console(world)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: len(app.screen.query(Toast)) > 0)
+        assert len(app.screen.query(Toast)) == 1
+        told = said(app)
+        assert told[0] == "6 entries of keymap.yaml are ignored; ! lists them"
+        assert [each.partition(": ")[0] for each in told[1:]] == [f"f:{line}:1" for line in range(1, 7)]
+        await go(pilot, "exclamation_mark")
+        await until(pilot, lambda: type(app.screen).__name__ == "ListingDialog")
 
 
 def test_a_console_in_a_browser_has_the_keys_of_the_file() -> None:
