@@ -6,6 +6,7 @@ import asyncio
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -45,10 +46,16 @@ def victor(tmp_path: Path, capsys: Capture) -> Victor:
     return Victor(workspace(tmp_path, GATE), capsys)
 
 
+def configure(victor: Victor, settings: str) -> None:
+    """Add settings to the bindings of the workflow."""
+    (victor.root / "victor.yaml").write_text(dedent(GATE["victor.yaml"]) + settings)
+
+
 def test_a_new_schedule_has_the_defaults_of_the_configuration(victor: Victor) -> None:
     """Those that an option or --set does not give, as in a `schedule:` block of a file."""
-    (victor.root / "victor.yaml").write_text(
-        "scheduler: {defaults: {timezone: Asia/Tokyo, catchup: true, max_active_runs: 2, catchup_window: 2h}}\n"
+    configure(
+        victor,
+        "scheduler: {defaults: {timezone: Asia/Tokyo, catchup: true, max_active_runs: 2, catchup_window: 2h}}\n",
     )
     assert victor("scheduler", "add", "gate", "--cron", "0 9 * * *", "--json") == 0
     spec = json.loads(victor.out)["spec"]
@@ -238,7 +245,7 @@ def test_a_state_directory_that_cannot_be_written_is_an_error_without_a_tracebac
 
 def test_a_next_fire_that_will_not_run_is_marked(victor: Victor) -> None:
     every_day = ", ".join(("mon", "tue", "wed", "thu", "fri", "sat", "sun"))
-    (victor.root / "victor.yaml").write_text(f"calendars: {{wk: {{weekly: [{{days: [{every_day}]}}]}}}}\n")
+    configure(victor, f"calendars: {{wk: {{weekly: [{{days: [{every_day}]}}]}}}}\n")
     assert victor("scheduler", "add", "gate", "--cron", "@daily", "--set", "exclude=wk") == 0
     assert "(excluded by calendar wk" in victor.out
     excluded = victor.out.split()[0]
@@ -256,7 +263,7 @@ def test_a_next_fire_that_will_not_run_is_marked(victor: Victor) -> None:
 
 
 def test_a_preview_of_an_expression_needs_no_workflow(victor: Victor) -> None:
-    (victor.root / "victor.yaml").write_text("scheduler: {defaults: {timezone: Asia/Tokyo}}\n")
+    configure(victor, "scheduler: {defaults: {timezone: Asia/Tokyo}}\n")
     assert victor("scheduler", "add", "gate", "--cron", "@daily") == 0
     assert victor("scheduler", "preview", "0 9 * * *") == 0
     assert "Asia/Tokyo" in victor.out or "JST" in victor.out

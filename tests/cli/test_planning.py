@@ -13,7 +13,8 @@ from tests.engine.test_engine import GATE
 
 FILES = {
     **GATE,
-    "victor.yaml": """
+    "victor.yaml": GATE["victor.yaml"].rstrip()
+    + """
         calendars:
           holidays: {dates: ["01-01", {date: 2030-05-01, name: May Day}]}
           broken: gone.ics

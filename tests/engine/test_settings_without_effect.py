@@ -67,7 +67,6 @@ async def test_each_setting_without_effect_is_a_warning_with_its_location(tmp_pa
     ("settings", "words"),
     [
         ("scheduler: {history_retention_day: 3}", "Did you mean 'history_retention_days'?"),
-        ("proxies: {}", "unknown key 'proxies'"),
     ],
 )
 async def test_an_unknown_role_or_key_is_an_error(tmp_path: Path, settings: str, words: str) -> None:

@@ -908,7 +908,11 @@ workflows:
       - {id: work, type: compute, handler: nothing}
 """,
     }
-    async with engine_on(workspace(tmp_path, files)) as engine:
+    root = workspace(tmp_path, {**files, "victor.yaml": "handlers: {nothing: {command: [cat]}}"})
+    async with engine_on(root):
+        pass
+    (root / "victor.yaml").write_text("")  # the version stays in the store
+    async with engine_on(root) as engine:
         run = await engine.start_run("w", "1.0.0")
         await question(engine, run.id)
         spec = MigrationSpec("w", "2.0.0", run_ids=(run.id,))
