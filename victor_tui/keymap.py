@@ -13,8 +13,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from victor_tui.key_table import DIALOG_KEYS, GLOBAL, SCOPES, SCREEN_KEYS, WIDGET_KEYS, Key
 from victor_tui.user_files import MAX_BYTES, user_directory
 
@@ -64,6 +62,8 @@ def read_keymap(path: Path) -> Keymap:
 
 def parse_keymap(text: bytes | str, path: str) -> Keymap:
     """Return the keymap in a text. `path` is for the places of problems."""
+    import yaml  # most users have no keymap
+
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
@@ -97,6 +97,8 @@ def parse_keymap(text: bytes | str, path: str) -> Keymap:
 
 def _entry(name: Any, value: Any) -> tuple[str, str] | str:
     """Return the id and the keys of an entry, or the problem with it."""
+    import yaml
+
     if not isinstance(name, yaml.ScalarNode) or not isinstance(value, yaml.ScalarNode):
         return "not an id with keys; write for example: runs.cancel: X"
     id = name.value

@@ -44,11 +44,19 @@ def files(binding: str, node: str = "", flow: str = "description: x") -> dict[st
 
 
 async def ended(engine: Engine, clock: FakeClock, run_id: str) -> tuple[RunDetail, list[float]]:
-    """Let the time between attempts pass until the run has ended; return it and the waits in seconds."""
+    """Let the time between attempts pass until the run has ended; return it and the waits in seconds.
+
+    No time passes during an attempt, which asks a real server. A wait of a minute passes in steps, so that a limit that
+    ends it earlier is recorded at its own time.
+    """
     async with asyncio.timeout(60):
         while (found := await engine.run(run_id)).run.status not in FINAL:
-            if found.attempts and found.attempts[-1].status == "retrying":
-                await clock.advance(1)
+            last = found.attempts[-1] if found.attempts else None
+            left = (last.retry_at - clock.now()).total_seconds() if last and last.retry_at else 0.0
+            if last is not None and last.status == "retrying":
+                await clock.advance(5 if left > 40 else max(left, 1))
+                # The next attempt, or the limit that ends the wait, is committed by another thread.
+                await asyncio.sleep(0.02)
             await asyncio.sleep(0)
     retries = await engine.events(EventQuery(kinds=("node.retrying",)))
     return found, [(from_us(event.data["retry_at"]) - event.at).total_seconds() for event in retries]

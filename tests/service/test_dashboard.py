@@ -34,7 +34,9 @@ def expressions() -> list[str]:
 def alerts() -> list[str]:
     """Return the expressions of the rules for Prometheus in the documentation."""
     page = (Path(__file__).parents[2] / "docs" / "observability.md").read_text("utf-8")
-    [block] = [text for text in re.findall(r"```yaml\n(.*?)```", page, re.S) if text.startswith("groups:")]
+    [block] = [
+        text for text in re.findall(r"```yaml[^\n]*\n(.*?)```", page, re.S) if text.startswith("groups:")
+    ]
     return [rule["expr"] for group in yaml.safe_load(block)["groups"] for rule in group["rules"]]
 
 
