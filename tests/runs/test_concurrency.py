@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.runs.harness import ALICE, Bench, Work
-from victor_engine.api import RunInfo
+from victor_engine.api import ErrorInfo, RunInfo
 from victor_engine.errors import NodeError
 from victor_engine.runs.commands import Cancel, Pause, Resume, Retry
 from victor_engine.store import queries
@@ -133,6 +133,10 @@ async def test_skip_cancels_the_new_run_and_names_the_other(tmp_path: Path) -> N
             ),
         )
         assert f"skipped, because run {first.id} has the concurrency key 'acme'" in said
+        error = (await info(bench, second)).error
+        assert error == ErrorInfo(
+            "ConcurrencySkipped", f"skipped, because run {first.id} has the concurrency key 'acme'"
+        )
         work.end("1")
         assert await bench.end(first) == "succeeded"
         assert work.begun == ["1"]
@@ -145,9 +149,32 @@ async def test_cancel_running_replaces_the_runs_before_it(tmp_path: Path) -> Non
         await began(work, "1")
         second = await start(bench, "2", more="on_conflict: cancel_running")
         assert await bench.end(first) == "cancelled"
+        reason = f"run {second.id} with the same concurrency key replaces it"
+        assert (await info(bench, first)).error == ErrorInfo("ConcurrencyReplaced", reason)
+        told = await bench.one(
+            "SELECT data ->> 'note' FROM events WHERE kind = 'run.cancelling' AND run_key = ?", first.key
+        )
+        assert told == reason
         await began(work, "2")
         work.end("2")
         assert await bench.end(second) == "succeeded"
+
+
+async def test_the_reason_is_that_of_the_last_cancellation(tmp_path: Path) -> None:
+    work = Held()
+    async with Bench(tmp_path, work) as bench:
+        first = await start(bench, "1", more="on_conflict: skip")
+        await began(work, "1")
+        second = await start(bench, "2", more="on_conflict: skip")
+        assert await bench.end(second) == "cancelled"
+        work.end("1")
+        assert await bench.end(first) == "succeeded"
+        await bench.runtime.command(Retry(second.id), ALICE)
+        await began(work, "2")
+        assert (await info(bench, second)).error is None
+        await bench.runtime.command(Cancel(second.id), ALICE)
+        assert await bench.end(second) == "cancelled"
+        assert (await info(bench, second)).error is None
 
 
 @pytest.mark.parametrize("command", [Cancel, Pause])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from datetime import datetime
@@ -15,10 +16,13 @@ from victor_engine.cli.output import json_state, port_of, print_json, print_line
 from victor_engine.cli.run_help import RunCommand
 from victor_engine.cli.run_inputs import inputs_of, with_inputs
 from victor_engine.cli.workspaces import require_workspace
-from victor_engine.errors import UsageError
+from victor_engine.errors import UsageError, VictorError
 from victor_engine.text import plain
 
 EXIT_CODES = {"succeeded": 0, "failed": 10, "rejected": 11, "cancelled": 12}
+
+ADMITTED_WITHIN = 1.0
+"""Seconds that `victor run` waits for the engine to begin a run, to queue it behind another one, or to skip it."""
 
 
 @click.command(cls=RunCommand)
@@ -112,11 +116,9 @@ def run(
             started_runs.append((started, here))
             await _warn_if_deprecated(port, started)
             if not follow and not here:
-                if as_json:
-                    print_json(started)
-                else:
-                    print_line(f"{started.id}  {started.workflow} {started.version}  {started.status}")
-                return 0
+                found = await _admitted(port, started, engine.last_event)
+                _print_start(found, as_json)
+                return EXIT_CODES["cancelled"] if found.status == "cancelled" else 0
             return await follow_run(port, started, as_json, engine.last_event)
 
     async def go() -> int:
@@ -179,6 +181,35 @@ def _after_signal(started: RunInfo, here: bool, name: str) -> str:
         f"{name}: run {started.id} was interrupted and its commands were stopped. The next engine of this "
         f"workspace continues it; to prevent that, run: victor runs cancel {started.id}"
     )
+
+
+async def _admitted(port: Port, started: RunInfo, after: int) -> RunInfo:
+    """Return a started run when it has begun, waits for another run or is cancelled; at the latest after a second.
+
+    `after` is the number of an event before the start.
+    """
+    import asyncio
+
+    found = started
+    with contextlib.suppress(TimeoutError, VictorError):  # the start is acknowledged in any case
+        async with asyncio.timeout(ADMITTED_WITHIN):
+            async for event in port.subscribe(after):
+                if event.run_id == started.id:
+                    found = (await port.run(started.id)).run
+                    if found.waits_for or found.status not in ("queued", "cancelling"):
+                        break
+    return found
+
+
+def _print_start(found: RunInfo, as_json: bool) -> None:
+    """Print a started run, and why it waits or has ended."""
+    if as_json:
+        print_json(found)
+        return
+    waits = f"waits for {found.waits_for}" if found.status == "queued" and found.waits_for else ""
+    why = found.error.message if found.error else waits
+    text = f"{found.id}  {found.workflow} {found.version}  {found.status}"
+    print_line(f"{text}: {why}" if why else text)
 
 
 async def _warn_if_deprecated(port: Port, started: RunInfo) -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Any
 
+import msgspec
+
 from victor_engine.api import FINAL_RUN_STATUSES, Actor
 from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.domain.statuses import RunStatus
@@ -18,6 +20,7 @@ from victor_engine.people.requests import withdraw_requests
 from victor_engine.runs import endings, transitions
 from victor_engine.runs.child_runs import ChildRuns
 from victor_engine.runs.claims import LoadDefinition
+from victor_engine.runs.concurrency import cancelled_for
 from victor_engine.runs.transitions import RunEnd, RunRef
 from victor_engine.store.db import Store, Tx, actor_from_json
 from victor_engine.store.queries.events import last_of_run
@@ -129,7 +132,7 @@ class Completion:
                 last(tx)
             if opened:
                 _end_open_work(tx, run, end)
-            return self._end(tx, run, definition, end)
+            return self._end(tx, run, definition, _with_reason(tx, run, end))
 
         commit = self._store.persist(transition, plain=not opened)
         commit.add_done_callback(lambda done: self._committed(run, done))
@@ -216,6 +219,13 @@ def _end_open_work(tx: Tx, run: RunRef, end: RunEnd) -> None:
     """Cancel the open attempts of a run, and withdraw its open requests."""
     transitions.end_live_attempts(tx, run, "cancelled")
     withdraw_requests(tx, run.key, withdrawal_reason(end.status), actor=_canceller(tx, run, end))
+
+
+def _with_reason(tx: Tx, run: RunRef, end: RunEnd) -> RunEnd:
+    """Return an end with the reason of a cancellation that another run with the same concurrency key caused."""
+    if end.status != RunStatus.CANCELLED or end.error is not None:
+        return end
+    return msgspec.structs.replace(end, error=cancelled_for(tx, run))
 
 
 def _next_waiting(tx: Tx, run: RunRef, definition: WorkflowDefinition | None) -> list[Waiting]:

@@ -9,14 +9,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from victor_engine import jsonio
+from victor_engine.api import ErrorInfo
 from victor_engine.definition.model import Concurrency
 from victor_engine.definition.templates import as_text, resolve_inputs
 from victor_engine.errors import NodeError
+from victor_engine.events import EventKind
 from victor_engine.runs import transitions
 from victor_engine.runs.transitions import RunRef
+from victor_engine.store.queries.events import last_of_run
 from victor_engine.store.repositories import concurrency as rows
 from victor_engine.store.repositories import run_rows
 from victor_engine.store.transaction import Tx
+
+SKIPPED = "ConcurrencySkipped"
+"""The type of the error of a run that `on_conflict: skip` has cancelled."""
+
+REPLACED = "ConcurrencyReplaced"
+"""The type of the error of a run that `on_conflict: cancel_running` has cancelled."""
 
 
 def key_of(concurrency: Concurrency, state: Mapping[str, Any]) -> str:
@@ -50,13 +60,21 @@ def admit(tx: Tx, run: RunRef, concurrency: Concurrency, state: Mapping[str, Any
     )
     if concurrency.on_conflict == "skip":
         transitions.warn(tx, run, None, f"skipped, because {about}", {})
-        transitions.cancel_for(tx, run, holders[0], f"skipped, because {about}")
+        transitions.cancel_for(tx, run, holders[0], ErrorInfo(SKIPPED, f"skipped, because {about}"))
     elif concurrency.on_conflict == "cancel_running":
+        reason = ErrorInfo(REPLACED, f"run {run.id} with the same concurrency key replaces it")
         for each in (*holders, *rows.waiting_before(tx, run, key)):
-            transitions.cancel_for(tx, each, run, f"run {run.id} with the same concurrency key replaces it")
+            transitions.cancel_for(tx, each, run, reason)
     elif first:
         transitions.warn(tx, run, None, f"waits in the queue, because {about}", {})
     return False
+
+
+def cancelled_for(tx: Tx, run: RunRef) -> ErrorInfo | None:
+    """Return the reason of the last cancellation of a run; None if it was not another run with its concurrency key."""
+    found = last_of_run(tx, run.key, EventKind.RUN_CANCELLING)
+    data = jsonio.loads(found[1] or "{}") if found is not None else {}
+    return ErrorInfo(type=data["type"], message=data["note"]) if "by_run" in data and "type" in data else None
 
 
 def _ancestors(tx: Tx, run_key: int) -> set[int]:
@@ -69,4 +87,4 @@ def _ancestors(tx: Tx, run_key: int) -> set[int]:
     return found
 
 
-__all__ = ["admit", "key_of"]
+__all__ = ["admit", "cancelled_for", "key_of"]

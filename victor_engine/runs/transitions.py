@@ -308,10 +308,11 @@ def cancel_child(tx: Tx, run: RunRef, child: RunRef) -> None:
         _event(tx, child, EventKind.RUN_CANCELLING, data=data)
 
 
-def cancel_for(tx: Tx, run: RunRef, other: RunRef, note: str) -> None:
+def cancel_for(tx: Tx, run: RunRef, other: RunRef, reason: ErrorInfo) -> None:
     """Make a run `cancelling` because of another run with its concurrency key, unless it has ended."""
     if runs.set_cancelling(tx, run.key):
-        _event(tx, run, EventKind.RUN_CANCELLING, data={"by_run": other.id, "note": note})
+        data = {"by_run": other.id, "type": reason.type, "note": reason.message}
+        _event(tx, run, EventKind.RUN_CANCELLING, data=data)
 
 
 def child_continued(tx: Tx, run: RunRef, child: RunRef, node: str) -> None:
