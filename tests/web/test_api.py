@@ -155,6 +155,9 @@ async def test_errors_are_problem_documents(programs: Programs, monkeypatch: pyt
     assert refused(await programs(ci, path, {"workflow": 1})) == (400, "usage")
     assert refused(await programs(ci, path, {"workflow": "anyone", "other": 1})) == (400, "usage")
     assert refused(await programs(ci, path, {})) == (400, "usage")
+    empty = await programs(ci, path, {"workflow": "anyone", "key": ""})
+    assert refused(empty) == (400, "usage")
+    assert empty.json()["detail"] == "start_run: the key is empty; give a key, or omit it"
     assert refused(await programs(ci, path, [])) == (400, "usage")
     assert refused(await programs(ci, "engine/deployments", {"limit": 2**70})) == (400, "usage")
     assert refused(await programs(ci, path, {"workflow": "anyone"}, headers=text)) == (415, "usage")
@@ -264,6 +267,8 @@ async def test_a_client_that_does_not_finish_its_header_is_disconnected(
 
 def test_each_method_of_the_port_is_in_the_document() -> None:
     found = json.loads(openapi.document())
+    key = found["components"]["schemas"]["start_run_parameters"]["properties"]["key"]
+    assert key == {"type": "string", "minLength": 1}
     operations = {each["operationId"] for path in found["paths"].values() for each in path.values()}
     assert operations == {*port.methods(), "subscribe", "start_by_hook"}
     references = set()

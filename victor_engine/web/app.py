@@ -218,6 +218,12 @@ def application(api: Api) -> Starlette:
     )
 
 
+class _Key(msgspec.Struct):
+    """The key of a call as its program wrote it: an omitted key has the default of the port, which is empty."""
+
+    key: str | None = None
+
+
 async def _arguments(method: PortMethod, body: bytes) -> dict[str, Any]:
     """Return the arguments of a call. Raise UsageError, which names the invalid parameter."""
     try:
@@ -225,7 +231,10 @@ async def _arguments(method: PortMethod, body: bytes) -> dict[str, Any]:
         raw = msgspec.Raw(body)
     except ValueError as error:
         raise UsageError(f"{method.name}: {error}") from None
-    return await frames.arguments(protocol.methods()[method.name], protocol.FromClient(params=raw))
+    given = await frames.arguments(protocol.methods()[method.name], protocol.FromClient(params=raw))
+    if given.get("key") == "" and msgspec.json.decode(raw, type=_Key).key is not None:
+        raise UsageError(f"{method.name}: the key is empty; give a key, or omit it")
+    return given
 
 
 def _replacing(token: Token) -> str:

@@ -47,6 +47,7 @@ def document() -> bytes:
     methods = protocol.methods()
     types = [each for method in methods.values() for each in (method.parameters, method.result)]
     (*shapes, event), components = msgspec.json.schema_components([*types, EventInfo], ref_template=_TEMPLATE)
+    components["start_run_parameters"]["properties"]["key"] = _START_KEY
     paths: dict[str, Any] = {}
     for (name, declared), parameters, result in zip(
         port.methods().items(), shapes[0::2], shapes[1::2], strict=True
@@ -75,6 +76,8 @@ _ABOUT = (
     "The port of an engine. Each method is a POST request with its arguments as a JSON object; the shapes are those of "
     "the socket. Errors are problem documents."
 )
+_START_KEY = {"type": "string", "minLength": 1}
+"""The schema of the key of a start. The default of the port, an empty key, is refused over HTTP: programs omit it."""
 _RESUME = [
     {
         "name": "after",
