@@ -14,7 +14,7 @@ from pathlib import Path
 from victor_engine.api import Port
 from victor_engine.clock import Clock, SystemClock
 from victor_engine.errors import ConfigError, PermissionDeniedError, UsageError, VictorError
-from victor_engine.service import frames
+from victor_engine.service import frames, free_memory
 from victor_engine.service.guard import Gate, OwnerOnly
 from victor_engine.service.identity import ActorFactory, Peer, group_name, peer_actor, peer_of, user_name
 from victor_engine.service.limits import CONNECTIONS_PER_USER, USER, Account
@@ -22,6 +22,9 @@ from victor_engine.service.paths import make_socket_directory
 from victor_engine.service.served_connection import Connection
 
 log = logging.getLogger(__name__)
+
+GIVE_BACK_AFTER = 5.0
+"""Seconds from the end of a connection until the engine gives free memory back."""
 
 
 class PortServer:
@@ -54,6 +57,7 @@ class PortServer:
         self._server: asyncio.Server | None = None
         self._inode: int | None = None
         self._connections: dict[asyncio.Task[None], Connection] = {}
+        self._giving_back: asyncio.TimerHandle | None = None
         self._users: dict[int, Account] = {}
 
     @property
@@ -119,6 +123,8 @@ class PortServer:
         """Stop listening, close every connection, and remove the socket unless another engine replaced it."""
         if self._server is None:
             return
+        if self._giving_back is not None:
+            self._giving_back.cancel()
         self._server.close()
         for task in list(self._connections):
             task.cancel()
@@ -160,8 +166,14 @@ class PortServer:
         uid = self._connections.pop(task).peer.uid
         if all(each.peer.uid != uid for each in self._connections.values()):
             self._users.pop(uid, None)
+        if self._giving_back is None:
+            self._giving_back = asyncio.get_running_loop().call_later(GIVE_BACK_AFTER, self._give_back)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a connection failed", exc_info=error)
+
+    def _give_back(self) -> None:
+        self._giving_back = None
+        free_memory.give_back()
 
 
 def _remove(path: Path, inode: int | None) -> None:
