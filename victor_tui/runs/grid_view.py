@@ -10,13 +10,13 @@ from textual import events
 from textual.binding import BindingType
 from textual.geometry import Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from victor_engine.api import GridCell, GridRun, RunGrid
 from victor_tui.keys import bindings
 from victor_tui.text import clean, fit
-from victor_tui.theme import Palette, Tone, node_mark, palette_for, run_mark
+from victor_tui.theme import Tone, node_mark, run_mark
+from victor_tui.widgets.cell_grid import CellGrid
 
 CELL = 2
 """Width of a cell: the mark of the last attempt, and the number of attempts if there are several."""
@@ -40,13 +40,9 @@ def cell_text(cell: GridCell | None) -> tuple[str, Tone]:
     return f"{mark.glyph}{count}", mark.tone
 
 
-class GridView(ScrollView, can_focus=True):
+class GridView(CellGrid):
     """The grid of a `RunGrid`, newest run at the right. Left and right move through runs, up and down through nodes."""
 
-    DEFAULT_CSS = """
-    GridView { height: 1fr; background: $background; color: $foreground; overflow-x: hidden;
-        scrollbar-size-vertical: 1; }
-    """
     BINDINGS: ClassVar[list[BindingType]] = bindings("grid")
 
     class Moved(Message):
@@ -69,7 +65,6 @@ class GridView(ScrollView, can_focus=True):
         self._runs: tuple[GridRun, ...] = ()  # oldest first
         self._row = 0
         self._column = 0
-        self._palette: Palette = palette_for("")
 
     # --- data -----------------------------------------------------------------------------------
 
@@ -102,14 +97,6 @@ class GridView(ScrollView, can_focus=True):
         return run.cells.get(node) if run is not None and node is not None else None
 
     # --- drawing --------------------------------------------------------------------------------
-
-    def on_mount(self) -> None:
-        self._restyle()
-        self.watch(self.app, "theme", self._restyle, init=False)
-
-    def _restyle(self) -> None:
-        self._palette = palette_for(self.app.theme)
-        self.refresh()
 
     def on_resize(self, event: events.Resize) -> None:
         self.post_message(self.Resized())
@@ -165,11 +152,7 @@ class GridView(ScrollView, can_focus=True):
             return
         self._row = max(0, min(row, len(self.grid.nodes) - 1))
         self._column = max(0, min(column, len(self._runs) - 1))
-        visible, top = max(1, self.size.height - _HEAD), round(self.scroll_y)
-        if self._row < top:
-            self.scroll_to(y=self._row, animate=False, force=True)
-        elif self._row >= top + visible:
-            self.scroll_to(y=self._row - visible + 1, animate=False, force=True)
+        self.show_row(self._row, _HEAD)
         self.refresh()
         self.post_message(self.Moved())
 

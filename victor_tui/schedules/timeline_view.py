@@ -12,13 +12,13 @@ from textual import events
 from textual.binding import BindingType
 from textual.geometry import Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from victor_engine.api import Agenda, AgendaLane
 from victor_tui.keys import bindings
 from victor_tui.text import clean, fit
-from victor_tui.theme import Palette, Tone, fire_mark, palette_for, run_mark
+from victor_tui.theme import Tone, fire_mark, run_mark
+from victor_tui.widgets.cell_grid import CellGrid
 
 HOURS = 24
 _PER_HOUR = (6, 4, 3, 2, 1)
@@ -82,13 +82,9 @@ def planned_total(agenda: Agenda, index: int) -> tuple[int, int]:
     return sum(counts), sum(1 for count in counts if count)
 
 
-class Timeline(ScrollView, can_focus=True):
+class Timeline(CellGrid):
     """A timeline of an `Agenda`. Up and down move through lanes, left and right through time."""
 
-    DEFAULT_CSS = """
-    Timeline { height: 1fr; background: $background; color: $foreground; overflow-x: hidden;
-        scrollbar-size-vertical: 1; }
-    """
     BINDINGS: ClassVar[list[BindingType]] = bindings("timeline")
 
     class Moved(Message):
@@ -119,7 +115,6 @@ class Timeline(ScrollView, can_focus=True):
         self.now: datetime | None = None
         self.lane = 0
         self.span = 0
-        self._palette: Palette = palette_for("")
 
     # --- data -----------------------------------------------------------------------------------
 
@@ -155,14 +150,6 @@ class Timeline(ScrollView, can_focus=True):
                 self._go(index, self.span)
 
     # --- drawing --------------------------------------------------------------------------------
-
-    def on_mount(self) -> None:
-        self._restyle()
-        self.watch(self.app, "theme", self._restyle, init=False)
-
-    def _restyle(self) -> None:
-        self._palette = palette_for(self.app.theme)
-        self.refresh()
 
     def on_resize(self, event: events.Resize) -> None:
         self.post_message(self.Resized())
@@ -273,12 +260,7 @@ class Timeline(ScrollView, can_focus=True):
             return
         self.lane = max(0, min(lane, len(self.agenda.lanes) - 1))
         self.span = span
-        visible = max(1, self.size.height - _HEAD - 1)
-        top = round(self.scroll_y)
-        if self.lane < top:
-            self.scroll_to(y=self.lane, animate=False, force=True)
-        elif self.lane >= top + visible:
-            self.scroll_to(y=self.lane - visible + 1, animate=False, force=True)
+        self.show_row(self.lane, _HEAD + 1)
         self.refresh()
         self.post_message(self.Moved())
 
